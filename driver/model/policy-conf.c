@@ -76,6 +76,11 @@ load_text(const char *path, char **text, GError **error)
                     POLICY_HOST_FILE_MAX_BYTES);
         return FALSE;
     }
+    if (strlen(content->str) != content->len) {
+        g_set_error(error, POLICY_ERROR, POLICY_ERROR_SYNTAX,
+                    _("%1$s is not a text file: it has a byte of value 0, remove it"), path);
+        return FALSE;
+    }
     *text = g_string_free(g_steal_pointer(&content), FALSE);
     return TRUE;
 }
@@ -215,12 +220,15 @@ policy_load_host(const char *path, GError **error)
         return NULL;
     if (!text)
         return policy_default();
-    /* An empty file is one that says nothing; GKeyFile takes none of length 0. */
-    if (text[0] &&
-        !g_key_file_load_from_data(keys, text, strlen(text), G_KEY_FILE_NONE, &problem)) {
+    /* GKeyFile takes no text of length 0; translations are kept so as to be refused. */
+    if (text[0] && !g_key_file_load_from_data(keys, text, strlen(text),
+                                              G_KEY_FILE_KEEP_TRANSLATIONS, &problem)) {
+        enum { MESSAGE_MAX_BYTES = 200 }; /* it quotes the line at any length */
+        const char *message = problem->message;
+        g_autofree char *valid = g_utf8_make_valid(message, strnlen(message, MESSAGE_MAX_BYTES));
+
         g_set_error(error, POLICY_ERROR, POLICY_ERROR_SYNTAX,
-                    _("%1$s is not a file of [group] and key = value lines: %2$s"), path,
-                    problem->message);
+                    _("%1$s is not a file of [group] and key = value lines: %2$s"), path, valid);
         return NULL;
     }
     return read_conf(&(Conf){.path = path, .text = text, .keys = keys}, error);

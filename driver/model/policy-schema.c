@@ -10,6 +10,7 @@
 #include "model/policy.h"
 #include "model/policy-schema-priv.h"
 
+#include <string.h>
 #include <libxml/parser.h>
 #include <libxml/relaxng.h>
 #include <glib/gi18n-lib.h>
@@ -29,11 +30,14 @@ policy_xml_fault_clear(PolicyXmlFault *fault)
 void
 policy_xml_fault_take(void *data, PolicyXmlError error)
 {
+    enum { MESSAGE_MAX_BYTES = 200 }; /* it may quote the document at any length */
     PolicyXmlFault *fault = data;
+    const char *message;
 
     if (fault->message || !error || error->level < XML_ERR_ERROR)
         return;
-    fault->message = g_utf8_make_valid(error->message ? error->message : "", -1);
+    message = error->message ? error->message : "";
+    fault->message = g_utf8_make_valid(message, strnlen(message, MESSAGE_MAX_BYTES));
     g_strdelimit(g_strstrip(fault->message), "\r\n", ' ');
     fault->line = error->line;
 }

@@ -123,6 +123,44 @@ test_invalid(gconstpointer data)
     g_assert_true(schema_accepts(xml) == g_strv_contains(beyond_schema, name));
 }
 
+/** The host's file as shipped says nothing; and what its comments call the default is it. */
+static void
+test_host_file(void)
+{
+    g_autofree char *path = root_file("packaging", "holdfast", ".conf");
+    g_autofree char *text = read_file(path);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    g_autofree char *uncommented = NULL, *copy = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) defaults = policy_default();
+    g_autoptr(Policy) shipped = policy_load_host(path, &error);
+    g_autoptr(Policy) spelt_out = NULL;
+    guint n = 0;
+    int fd;
+
+    g_assert_no_error(error);
+    g_assert_true(policy_equal(shipped, defaults));
+
+    for (char **line = lines; *line; line++) {
+        if ((*line)[0] != '#' || !g_ascii_isalpha((*line)[1]) || !strstr(*line, " = "))
+            continue;
+        if (g_str_has_prefix(*line, "#after") || g_str_has_prefix(*line, "#paths"))
+            continue; /* examples: by default there are none */
+        (*line)[0] = ' ';
+        n++;
+    }
+    g_assert_cmpuint(n, ==, 11);
+    uncommented = g_strjoinv("\n", lines);
+    fd = g_file_open_tmp("holdfast-conf-XXXXXX", &copy, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_close(fd, NULL));
+    g_assert_true(g_file_set_contents(copy, uncommented, -1, NULL));
+    spelt_out = policy_load_host(copy, &error);
+    g_assert_no_error(error);
+    g_assert_true(policy_equal(spelt_out, defaults));
+    g_remove(copy);
+}
+
 /** A test for every NAME.xml of @folder; the names live as long as the process. */
 static void
 add_examples(const char *folder, const char *kind, GTestDataFunc test)
@@ -167,6 +205,7 @@ main(int argc, char **argv)
     load_schema();
     add_examples("xml-schemas/examples", "valid", test_valid);
     add_examples("xml-schemas/examples/invalid", "invalid", test_invalid);
+    g_test_add_func("/policy/host-file", test_host_file);
     failed = g_test_run();
     xmlRelaxNGFree(schema);
     return failed;
