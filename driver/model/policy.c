@@ -34,7 +34,8 @@ enum {
     AFTER_MIN_S = 1,
     /* A day; whoever means longer means switch="manual". */
     AFTER_MAX_S = 24 * 60 * 60,
-    /* QEMU's smallest granularity with a bitmap small enough to be stored in pre-switchover. */
+    /* qcow2's usual cluster and QEMU's usual granularity: a finer guard tells no more, and is
+     * longer to store while the guest stands still. */
     GRANULARITY_MIN_BYTES = 64 * 1024,
 };
 /* The largest that qcow2 stores (BME_MAX_GRANULARITY_BITS, block/qcow2-bitmap.c, QEMU 10.0.2). */
