@@ -1,0 +1,50 @@
+/*
+ * effect.h: what the engine asks of the world
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef enum {
+    /* Watch the channel's sockets and report EVENT_LINK_SILENT; off again. */
+    EFFECT_WATCH,
+    EFFECT_UNWATCH,
+    /* Shut the channel's sockets down, so that QEMU pauses the migration. */
+    EFFECT_BREAK_CHANNEL,
+    /* QMP migrate-pause: what a person asked for. */
+    EFFECT_PAUSE,
+    /* Source: ask the destination, over path `number`, to listen for a resumed migration. Ends in
+     * EVENT_PEER_ARMED, -COMPLETED, -REFUSED or -UNREACHABLE. */
+    EFFECT_ASK_PEER,
+    /* Source: tell the destination that a person paused the migration. */
+    EFFECT_TELL_PEER,
+    /* Source: QMP migrate with resume to port `number` of the path that answered. Ends in QEMU's
+     * events or EVENT_RESUME_FAILED. */
+    EFFECT_RESUME,
+    /* Destination: QMP migrate-recover on port `number`, or a fresh one if that is 0. Ends in
+     * EVENT_ARMED or EVENT_ARM_FAILED. */
+    EFFECT_ARM,
+    /* Destination: answer the source's question. */
+    EFFECT_REPLY_ARMED, /* number: the port */
+    EFFECT_REPLY_COMPLETED,
+    EFFECT_REPLY_REFUSED, /* text: why */
+    /* One timer of a kind at most; starting it again replaces it. */
+    EFFECT_START_STATE_TIMER, /* number: milliseconds; ends in EVENT_TIMER_STATE */
+    EFFECT_STOP_STATE_TIMER,
+    EFFECT_START_GIVE_UP_TIMER, /* number: milliseconds; ends in EVENT_TIMER_GIVE_UP */
+    EFFECT_STOP_GIVE_UP_TIMER,
+    /* The migration has ended on this host: clean up what was kept for it. */
+    EFFECT_END,
+} EffectType;
+#define EFFECT_LAST (EFFECT_END + 1)
+
+typedef struct {
+    EffectType type;
+    guint number;
+    const char *text; /* a static string, or the event's */
+} Effect;
+
+/** A static string such as "ask-peer", for the log. */
+const char *effect_type_to_string(EffectType type);

@@ -1,0 +1,58 @@
+/*
+ * event.c: names of the events
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "engine/event.h"
+
+static const char *const names[EVENT_LAST] = {
+    [EVENT_QEMU_SETUP] = "qemu-setup",
+    [EVENT_QEMU_ACTIVE] = "qemu-active",
+    [EVENT_QEMU_PRE_SWITCHOVER] = "qemu-pre-switchover",
+    [EVENT_QEMU_DEVICE] = "qemu-device",
+    [EVENT_QEMU_POSTCOPY_ACTIVE] = "qemu-postcopy-active",
+    [EVENT_QEMU_POSTCOPY_PAUSED] = "qemu-postcopy-paused",
+    [EVENT_QEMU_POSTCOPY_RECOVER_SETUP] = "qemu-postcopy-recover-setup",
+    [EVENT_QEMU_POSTCOPY_RECOVER] = "qemu-postcopy-recover",
+    [EVENT_QEMU_COMPLETED] = "qemu-completed",
+    [EVENT_QEMU_FAILED] = "qemu-failed",
+    [EVENT_QEMU_CANCELLED] = "qemu-cancelled",
+    [EVENT_QEMU_GONE] = "qemu-gone",
+    [EVENT_LINK_SILENT] = "link-silent",
+    [EVENT_CALL_COMPLETED] = "call-completed",
+    [EVENT_CALL_FAILED] = "call-failed",
+    [EVENT_CALL_CANCELLED] = "call-cancelled",
+    [EVENT_PAUSE_REQUESTED] = "pause-requested",
+    [EVENT_PAUSE_WITHDRAWN] = "pause-withdrawn",
+    [EVENT_RECOVER_REQUESTED] = "recover-requested",
+    [EVENT_PEER_ARMED] = "peer-armed",
+    [EVENT_PEER_COMPLETED] = "peer-completed",
+    [EVENT_PEER_REFUSED] = "peer-refused",
+    [EVENT_PEER_UNREACHABLE] = "peer-unreachable",
+    [EVENT_PEER_RECOVER] = "peer-recover",
+    [EVENT_PEER_PAUSED] = "peer-paused",
+    [EVENT_ARMED] = "armed",
+    [EVENT_ARM_FAILED] = "arm-failed",
+    [EVENT_RESUME_FAILED] = "resume-failed",
+    [EVENT_TIMER_STATE] = "timer-state",
+    [EVENT_TIMER_GIVE_UP] = "timer-give-up",
+};
+
+const char *
+event_type_to_string(EventType type)
+{
+    g_return_val_if_fail((guint)type < EVENT_LAST, "unknown");
+    return names[type];
+}
+
+gboolean
+event_type_from_qemu(const char *status, EventType *type)
+{
+    for (guint i = EVENT_QEMU_SETUP; i < EVENT_QEMU_GONE; i++) {
+        if (g_str_equal(status, names[i] + strlen("qemu-"))) {
+            *type = i;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}

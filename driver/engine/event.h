@@ -1,0 +1,72 @@
+/*
+ * event.h: what the engine can be told
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef enum {
+    /* QEMU's MIGRATION event on this host (qapi/migration.json, MigrationStatus) */
+    EVENT_QEMU_SETUP,
+    EVENT_QEMU_ACTIVE,
+    EVENT_QEMU_PRE_SWITCHOVER,
+    EVENT_QEMU_DEVICE,
+    EVENT_QEMU_POSTCOPY_ACTIVE,
+    EVENT_QEMU_POSTCOPY_PAUSED,
+    EVENT_QEMU_POSTCOPY_RECOVER_SETUP,
+    EVENT_QEMU_POSTCOPY_RECOVER,
+    EVENT_QEMU_COMPLETED,
+    EVENT_QEMU_FAILED,
+    EVENT_QEMU_CANCELLED,
+    EVENT_QEMU_GONE, /* the domain stopped on this host */
+
+    EVENT_LINK_SILENT, /* nothing was acknowledged for as long as the policy allows */
+
+    /* what the phases of libvirt's migration protocol came to on this host */
+    EVENT_CALL_COMPLETED,
+    EVENT_CALL_FAILED,    /* text: the error */
+    EVENT_CALL_CANCELLED, /* the other host or the client gave it up */
+
+    /* a person, or a program on a person's behalf */
+    EVENT_PAUSE_REQUESTED,
+    EVENT_PAUSE_WITHDRAWN,   /* the pause asked for could not be carried out */
+    EVENT_RECOVER_REQUESTED, /* text: another address of the destination, or NULL */
+
+    /* the other host's Holdfast; source: answers, destination: questions */
+    EVENT_PEER_ARMED,       /* number: the port its QEMU listens on */
+    EVENT_PEER_COMPLETED,   /* the destination has all memory and needs the source no more */
+    EVENT_PEER_REFUSED,     /* text: why */
+    EVENT_PEER_UNREACHABLE, /* no connection: the network is still down */
+    EVENT_PEER_RECOVER,     /* the source wants to resume: listen; number: at this port, 0: any */
+    EVENT_PEER_PAUSED,      /* a person paused the migration at the source */
+
+    /* what became of an effect */
+    EVENT_ARMED,         /* number: the port QEMU listens on now */
+    EVENT_ARM_FAILED,    /* text: the error */
+    EVENT_RESUME_FAILED, /* text: the error */
+
+    EVENT_TIMER_STATE,   /* the state's own timer: retry or deadline */
+    EVENT_TIMER_GIVE_UP, /* the pause has lasted as long as the policy bears */
+} EventType;
+#define EVENT_LAST (EVENT_TIMER_GIVE_UP + 1)
+
+typedef struct {
+    EventType type;
+    gint64 at_usec; /* CLOCK_REALTIME; the engine reads no clock */
+    guint number;
+    const char *text; /* borrowed for the step */
+} Event;
+
+/** A static string such as "qemu-postcopy-paused", for the log. */
+const char *event_type_to_string(EventType type);
+
+/**
+ * event_type_from_qemu:
+ * @status: a MigrationStatus as QEMU spells it
+ *
+ * Returns: FALSE for a status that changes nothing for the engine ("cancelling", "wait-unplug",
+ * "none", "colo") or that it does not know.
+ */
+gboolean event_type_from_qemu(const char *status, EventType *type);

@@ -1,0 +1,78 @@
+/*
+ * session-priv.h: what a session remembers, for the transitions
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "engine/session.h"
+
+struct Session {
+    char *id;
+    char *uuid;
+    char *name;
+    char *peer;
+    char *message;
+    Policy *policy;
+    MigrationRole role;
+    MigrationState state;
+    PauseReason reason;         /* of the pause that lasts; REASON_NONE otherwise */
+    PauseReason pending_reason; /* of the pause that is coming, if somebody announced it */
+    guint paths;                /* addresses of the peer */
+    guint path;                 /* the one to try next */
+    gboolean wanted;            /* a person asked for the end of this pause */
+    gboolean gave_up;           /* the pause outlasted the policy's patience */
+    gboolean arm_asked;         /* destination: the source waits for an answer */
+    guint arm_port;             /* ... and wants QEMU to listen on this port; 0: any */
+    guint failures;             /* of attempts that reached the peer, in a row: sets the back-off */
+    guint pauses;
+    guint recoveries;
+    guint attempts;
+    gint64 started_at_usec;
+    gint64 paused_at_usec; /* 0: not paused */
+    gint64 next_attempt_at_usec;
+    guint64 paused_usec;
+    guint64 last_outage_usec;
+    guint32 random; /* state of the jitter */
+    GArray *history;
+
+    /* of the step that runs */
+    GArray *effects;
+    gint64 now_usec;
+    gboolean changed;
+};
+
+/** What is always so in a state. */
+typedef struct {
+    MigrationOwner owner;
+    /* How long the state may last by itself before EVENT_TIMER_STATE; 0: as long as it takes. */
+    guint deadline_ms;
+} StateTraits;
+
+typedef void (*TransitionAction)(Session *session, const Event *event);
+
+/** Marks a transition that stays in the state it is in. */
+#define STATE_SAME STATE_LAST
+
+typedef struct {
+    guint roles; /* bits 1 << MigrationRole */
+    guint from;  /* bits 1 << MigrationState */
+    EventType event;
+    MigrationState to;       /* or STATE_SAME */
+    TransitionAction action; /* before the state changes; or NULL */
+} Transition;
+
+extern const StateTraits state_traits[STATE_LAST];
+extern const Transition transitions[];
+extern const gsize n_transitions;
+
+/** The row for what may happen, or NULL: the first that fits. */
+const Transition *transition_find(MigrationRole role, MigrationState state, EventType event);
+
+void session_emit(Session *session, EffectType type, guint number, const char *text);
+/** Source, paused: ask the destination to listen, now or after the back-off. Neither does anything
+ * when the pause is somebody else's to end. */
+void session_ask(Session *session);
+void session_ask_later(Session *session);
+/** Whether the session brings a pause to its end without being asked. */
+gboolean session_recovers_itself(const Session *session);

@@ -1,0 +1,376 @@
+/*
+ * session.c: one migration on one host, decided
+ *
+ * How it works: session_step() looks the event up in the table of transitions.c, lets the row's
+ * action work on the session, and enters the row's state; enter() is the one place where the state
+ * changes. To end a pause the source asks the destination to listen, over one of its addresses
+ * after the other, and resumes at the port it is told; the destination only answers.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "engine/session-priv.h"
+
+/* Enough for the pauses of a bad night; D-Bus messages and status files stay small. */
+#define HISTORY_MAX 64
+/* A question that got no answer and no error by then is put again. Longer than the deadline of the
+ * connection it travels on (run/peer.c). */
+#define ASK_DEADLINE_MS 5000
+/* 2^7 times the shortest interval is beyond the longest one of any sane policy. */
+#define BACKOFF_SHIFT_MAX 7
+
+Session *
+session_new(MigrationRole role,
+            const char *id,
+            const char *uuid,
+            const char *name,
+            const Policy *policy,
+            guint32 seed,
+            gint64 at_usec)
+{
+    Session *session = g_new0(Session, 1);
+    StatusStep first = {.state = STATE_SETUP, .at_usec = at_usec};
+
+    session->role = role;
+    session->id = g_strdup(id);
+    session->uuid = g_strdup(uuid);
+    session->name = g_strdup(name);
+    session->peer = g_strdup("");
+    session->message = g_strdup("");
+    session->policy = policy_ref(policy);
+    session->state = STATE_SETUP;
+    session->started_at_usec = at_usec;
+    session->random = seed;
+    session->history = g_array_new(FALSE, TRUE, sizeof(StatusStep));
+    g_array_append_val(session->history, first);
+    return session;
+}
+
+void
+session_free(Session *session)
+{
+    if (!session)
+        return;
+    g_free(session->id);
+    g_free(session->uuid);
+    g_free(session->name);
+    g_free(session->peer);
+    g_free(session->message);
+    policy_unref(session->policy);
+    g_array_unref(session->history);
+    g_free(session);
+}
+
+void
+session_set_peer(Session *session, const char *peer, guint paths)
+{
+    g_free(session->peer);
+    session->peer = g_strdup(peer);
+    session->paths = paths;
+    if (session->path >= paths)
+        session->path = 0;
+}
+
+void
+session_emit(Session *session, EffectType type, guint number, const char *text)
+{
+    Effect effect = {.type = type, .number = number, .text = text};
+
+    g_array_append_val(session->effects, effect);
+}
+
+gboolean
+session_recovers_itself(const Session *session)
+{
+    if (session->paths == 0)
+        return FALSE;
+    if (session->wanted)
+        return TRUE;
+    return session->policy->recovery_mode == POLICY_RECOVERY_AUTO && !session->gave_up &&
+           session->reason != REASON_OPERATOR;
+}
+
+/* A linear congruential step (Numerical Recipes): deterministic, and good enough to spread hosts
+ * that all lost the same switch. Returns 75 % to 125 % of the interval. */
+static guint
+jitter(Session *session, guint interval_ms)
+{
+    session->random = session->random * 1664525u + 1013904223u;
+    return interval_ms * 3 / 4 + (guint)((guint64)interval_ms * (session->random >> 16) / 131072u);
+}
+
+static guint
+backoff_ms(Session *session)
+{
+    guint shift = MIN(session->failures - 1, BACKOFF_SHIFT_MAX);
+    guint64 interval_ms = (guint64)session->policy->min_interval_ms << shift;
+
+    return jitter(session, MIN(interval_ms, session->policy->max_interval_ms));
+}
+
+static void
+set_next_attempt(Session *session, gint64 at_usec)
+{
+    if (session->next_attempt_at_usec != at_usec) {
+        session->next_attempt_at_usec = at_usec;
+        session->changed = TRUE;
+    }
+}
+
+/* Nothing happens by itself: a person, or the other host, ends the pause. */
+static void
+rest(Session *session)
+{
+    set_next_attempt(session, 0);
+    session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
+    if (session->role == ROLE_SOURCE && session->reason == REASON_OPERATOR)
+        session_emit(session, EFFECT_TELL_PEER, 0, NULL);
+}
+
+void
+session_ask(Session *session)
+{
+    if (!session_recovers_itself(session)) {
+        rest(session);
+        return;
+    }
+    set_next_attempt(session, 0);
+    session_emit(session, EFFECT_ASK_PEER, session->path, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, ASK_DEADLINE_MS, NULL);
+}
+
+void
+session_ask_later(Session *session)
+{
+    guint wait_ms;
+
+    if (!session_recovers_itself(session)) {
+        rest(session);
+        return;
+    }
+    session->path = (session->path + 1) % session->paths;
+    wait_ms = backoff_ms(session);
+    session_emit(session, EFFECT_START_STATE_TIMER, wait_ms, NULL);
+    set_next_attempt(session, session->now_usec + (gint64)wait_ms * 1000);
+}
+
+static void
+begin_pause(Session *session)
+{
+    guint give_up_s = session->policy->give_up_s;
+
+    session->paused_at_usec = session->now_usec;
+    session->pauses++;
+    session->attempts = 0;
+    session->failures = 0;
+    session->wanted = FALSE;
+    session->gave_up = FALSE;
+    session->reason = session->pending_reason;
+    /* Nobody announced it: QEMU itself met an error on the channel. The destination cannot tell
+     * that from a person's pause at the source until the source says so. */
+    if (session->reason == REASON_NONE)
+        session->reason = REASON_IO_ERROR;
+    if (give_up_s != POLICY_NEVER && session_recovers_itself(session))
+        session_emit(session, EFFECT_START_GIVE_UP_TIMER, give_up_s * 1000, NULL);
+}
+
+static void
+end_pause(Session *session)
+{
+    if (!session->paused_at_usec)
+        return;
+    session->last_outage_usec = MAX(session->now_usec - session->paused_at_usec, 0);
+    session->paused_usec += session->last_outage_usec;
+    session->paused_at_usec = 0;
+    session->next_attempt_at_usec = 0;
+    session->recoveries++;
+    session_emit(session, EFFECT_STOP_GIVE_UP_TIMER, 0, NULL);
+}
+
+static void
+enter_paused(Session *session, MigrationState from)
+{
+    session_emit(session, EFFECT_UNWATCH, 0, NULL);
+    if (from == STATE_POSTCOPY_ACTIVE)
+        begin_pause(session);
+    else if (session->pending_reason == REASON_OPERATOR)
+        session->reason = REASON_OPERATOR;
+    session->pending_reason = REASON_NONE;
+
+    if (session->role == ROLE_DESTINATION) {
+        if (session->arm_asked)
+            session_emit(session, EFFECT_ARM, session->arm_port, NULL);
+    } else if (from == STATE_POSTCOPY_ACTIVE) {
+        session_ask(session);
+    } else {
+        session->failures++;
+        session_ask_later(session);
+    }
+}
+
+static void
+add_history(Session *session)
+{
+    StatusStep step = {
+        .state = session->state,
+        .reason = session->reason,
+        .at_usec = session->now_usec,
+    };
+
+    if (session->history->len == HISTORY_MAX)
+        g_array_remove_index(session->history, 0);
+    g_array_append_val(session->history, step);
+}
+
+/* The one place where the state changes. */
+static void
+enter(Session *session, MigrationState to)
+{
+    MigrationState from = session->state;
+
+    session->state = to;
+    session->changed = TRUE;
+    session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
+    if (state_traits[to].deadline_ms)
+        session_emit(session, EFFECT_START_STATE_TIMER, state_traits[to].deadline_ms, NULL);
+
+    switch (to) {
+    case STATE_POSTCOPY_PAUSED:
+        enter_paused(session, from);
+        break;
+    case STATE_POSTCOPY_RECOVER_SETUP:
+    case STATE_POSTCOPY_RECOVER:
+        session_emit(session, EFFECT_WATCH, 0, NULL);
+        break;
+    case STATE_POSTCOPY_ACTIVE:
+        end_pause(session);
+        session->reason = REASON_NONE;
+        session->arm_asked = FALSE;
+        session_emit(session, EFFECT_WATCH, 0, NULL);
+        break;
+    case STATE_COMPLETED:
+    case STATE_FAILED:
+    case STATE_CANCELLED:
+        if (to == STATE_COMPLETED)
+            end_pause(session);
+        session->reason = REASON_NONE;
+        session->next_attempt_at_usec = 0;
+        session_emit(session, EFFECT_UNWATCH, 0, NULL);
+        session_emit(session, EFFECT_STOP_GIVE_UP_TIMER, 0, NULL);
+        session_emit(session, EFFECT_END, 0, NULL);
+        break;
+    default:
+        break;
+    }
+    add_history(session);
+}
+
+gboolean
+session_step(Session *session, const Event *event, GArray *effects)
+{
+    const Transition *row = transition_find(session->role, session->state, event->type);
+
+    if (!row)
+        return FALSE;
+    session->effects = effects;
+    session->now_usec = event->at_usec;
+    session->changed = FALSE;
+    if (row->action)
+        row->action(session, event);
+    if (row->to != STATE_SAME && row->to != session->state)
+        enter(session, row->to);
+    session->effects = NULL;
+    return session->changed;
+}
+
+MigrationState
+session_get_state(const Session *session)
+{
+    return session->state;
+}
+
+MigrationRole
+session_get_role(const Session *session)
+{
+    return session->role;
+}
+
+PauseReason
+session_get_reason(const Session *session)
+{
+    return session->reason;
+}
+
+/* A failed migration belongs to whom the state before had given it. */
+MigrationOwner
+session_get_owner(const Session *session)
+{
+    for (guint i = session->history->len; i-- > 0;) {
+        MigrationState state = g_array_index(session->history, StatusStep, i).state;
+
+        if (state != STATE_FAILED)
+            return migration_state_is_postcopy(state) ? OWNER_DESTINATION
+                   : session->state == STATE_FAILED   ? OWNER_SOURCE
+                                                      : state_traits[state].owner;
+    }
+    return OWNER_SOURCE;
+}
+
+const char *
+session_get_id(const Session *session)
+{
+    return session->id;
+}
+
+const char *
+session_get_uuid(const Session *session)
+{
+    return session->uuid;
+}
+
+const char *
+session_get_name(const Session *session)
+{
+    return session->name;
+}
+
+const Policy *
+session_get_policy(const Session *session)
+{
+    return session->policy;
+}
+
+guint
+session_get_recoveries(const Session *session)
+{
+    return session->recoveries;
+}
+
+gboolean
+session_holds_callers(const Session *session)
+{
+    return !migration_state_is_terminal(session->state) && session_recovers_itself(session);
+}
+
+Status *
+session_get_status(const Session *session)
+{
+    Status *status = status_new();
+
+    status->id = g_strdup(session->id);
+    status->uuid = g_strdup(session->uuid);
+    status->name = g_strdup(session->name);
+    status->peer = g_strdup(session->peer);
+    status->message = g_strdup(session->message);
+    status->role = session->role;
+    status->state = session->state;
+    status->reason = session->reason;
+    status->started_at_usec = session->started_at_usec;
+    status->next_attempt_at_usec = session->next_attempt_at_usec;
+    status->paused_usec = session->paused_usec;
+    status->last_outage_usec = session->last_outage_usec;
+    status->pauses = session->pauses;
+    status->recoveries = session->recoveries;
+    status->attempts = session->attempts;
+    g_array_append_vals(status->history, session->history->data, session->history->len);
+    return status;
+}

@@ -1,0 +1,98 @@
+/*
+ * session.h: one migration on one host, decided
+ *
+ * A Session is a pure state machine: (session, event) -> effects. It reads no clock, takes no lock
+ * and calls nobody. The transitions are data, in transitions.c; this file and session.c hold what
+ * the transitions work on. Whoever runs it (driver/run) does so on one thread.
+ *
+ *            source                                     destination
+ *   setup -> precopy-active -> switchover      setup -> precopy-active -> switchover
+ *                  |                |                        |                |
+ *                  v                v                        v                v
+ *                postcopy-active  <---------.              postcopy-active <------------.
+ *                  | channel broken         |                | channel broken           |
+ *                  v                        |                v                          |
+ *                postcopy-paused            |              postcopy-paused              |
+ *                  | ask-peer  ------------ | ------------>  | arm: listen              |
+ *                  |         <------------- | -------------  | reply: port              |
+ *                  | resume                 |                |                          |
+ *                  v                        |                v                          |
+ *                postcopy-recover-setup -> postcopy-recover ==handshake==> postcopy-recover
+ *
+ * What always holds, tested over the whole table: once the owner is the destination it stays the
+ * destination; completed, failed and cancelled are never left; a state that waits for somebody has
+ * a timer or a person who ends it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "engine/effect.h"
+#include "engine/event.h"
+#include "model/policy.h"
+#include "model/state.h"
+#include "model/status.h"
+
+typedef struct Session Session;
+
+/**
+ * session_new:
+ * @id: of the migration, the same on both hosts
+ * @uuid: of the domain, in text
+ * @name: of the domain on this host
+ * @policy: (transfer none): a reference is kept
+ * @seed: of the jitter; the same seed gives the same session
+ * @at_usec: CLOCK_REALTIME
+ */
+Session *session_new(MigrationRole role,
+                     const char *id,
+                     const char *uuid,
+                     const char *name,
+                     const Policy *policy,
+                     guint32 seed,
+                     gint64 at_usec);
+void session_free(Session *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_free)
+
+/**
+ * session_set_peer:
+ * @peer: the other host, for a person
+ * @paths: how many addresses of the other host can be tried; 0: it has no Holdfast that we can talk
+ *   to, and the session detects and tells but never resumes
+ */
+void session_set_peer(Session *session, const char *peer, guint paths);
+
+/**
+ * session_step:
+ * @effects: (element-type Effect): what is to be done is appended, in order
+ *
+ * An event that means nothing in the session's state does nothing.
+ *
+ * Returns: whether anything that a Status shows has changed.
+ */
+gboolean session_step(Session *session, const Event *event, GArray *effects);
+
+MigrationState session_get_state(const Session *session);
+MigrationRole session_get_role(const Session *session);
+PauseReason session_get_reason(const Session *session);
+MigrationOwner session_get_owner(const Session *session);
+const char *session_get_id(const Session *session);
+const char *session_get_uuid(const Session *session);
+const char *session_get_name(const Session *session);
+const Policy *session_get_policy(const Session *session);
+/** How often the migration came back to postcopy-active from a pause. */
+guint session_get_recoveries(const Session *session);
+
+/**
+ * session_holds_callers:
+ *
+ * Whether a client's call that stock libvirt would fail now is to wait: the migration is not over,
+ * and we are the ones who bring it on. FALSE during an operator's pause, with manual recovery, with
+ * a peer that cannot be asked, after giving up, and in a terminal state.
+ */
+gboolean session_holds_callers(const Session *session);
+
+/** A snapshot; one reference. */
+Status *session_get_status(const Session *session);

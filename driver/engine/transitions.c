@@ -1,0 +1,310 @@
+/*
+ * transitions.c: the table of what may happen to a migration
+ *
+ * One row says: in these roles and states, this event leads there, after this action. The first row
+ * that fits counts; an event without a row changes nothing. What happens on arrival in a state,
+ * whatever led there, is in session.c.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "engine/session-priv.h"
+
+#define SOURCE      (1u << ROLE_SOURCE)
+#define DESTINATION (1u << ROLE_DESTINATION)
+#define BOTH        (SOURCE | DESTINATION)
+
+#define S(state)   (1u << STATE_##state)
+#define PRECOPY    (S(SETUP) | S(PRECOPY_ACTIVE) | S(SWITCHOVER))
+#define RECOVERING (S(POSTCOPY_RECOVER_SETUP) | S(POSTCOPY_RECOVER))
+#define CHANNEL    (S(POSTCOPY_ACTIVE) | RECOVERING)
+#define POSTCOPY   (CHANNEL | S(POSTCOPY_PAUSED))
+#define OVER       (S(COMPLETED) | S(FAILED) | S(CANCELLED))
+#define ALIVE      (PRECOPY | POSTCOPY)
+
+/* A handshake of two QEMUs on a working network takes some ten milliseconds; one that takes this
+ * long has met a stray connection or a network that broke again (QEMU's own tests call it a double
+ * failure) and is kicked. */
+#define RECOVER_DEADLINE_MS 10000
+
+/* clang-format off */
+const StateTraits state_traits[STATE_LAST] = {
+    /*                                 who may run the guest  deadline */
+    [STATE_SETUP]                  = { OWNER_SOURCE,          0 },
+    [STATE_PRECOPY_ACTIVE]         = { OWNER_SOURCE,          0 },
+    [STATE_SWITCHOVER]             = { OWNER_NOBODY,          0 },
+    [STATE_POSTCOPY_ACTIVE]        = { OWNER_DESTINATION,     0 },
+    [STATE_POSTCOPY_PAUSED]        = { OWNER_DESTINATION,     0 },
+    [STATE_POSTCOPY_RECOVER_SETUP] = { OWNER_DESTINATION,     RECOVER_DEADLINE_MS },
+    [STATE_POSTCOPY_RECOVER]       = { OWNER_DESTINATION,     RECOVER_DEADLINE_MS },
+    [STATE_COMPLETED]              = { OWNER_DESTINATION,     0 },
+    [STATE_FAILED]                 = { OWNER_SOURCE,          0 }, /* or as the state before left it */
+    [STATE_CANCELLED]              = { OWNER_SOURCE,          0 },
+};
+/* clang-format on */
+
+static void
+keep_message(Session *session, const Event *event)
+{
+    if (event->text && !*session->message) {
+        g_free(session->message);
+        session->message = g_strdup(event->text);
+        session->changed = TRUE;
+    }
+}
+
+static void
+link_silent(Session *session, const Event *event)
+{
+    if (session->pending_reason != REASON_OPERATOR)
+        session->pending_reason = REASON_NETWORK;
+    session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+}
+
+/* The state outlived its deadline: kick the channel, and again if the kick does not help. */
+static void
+kick(Session *session, const Event *event)
+{
+    session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, RECOVER_DEADLINE_MS, NULL);
+}
+
+/* number: 1 if nobody else carries the pause out */
+static void
+pause_active(Session *session, const Event *event)
+{
+    session->pending_reason = REASON_OPERATOR;
+    if (event->number)
+        session_emit(session, EFFECT_PAUSE, 0, NULL);
+}
+
+/* The network was faster: the pause becomes the person's, and nothing resumes by itself. */
+static void
+pause_paused(Session *session, const Event *event)
+{
+    session->reason = REASON_OPERATOR;
+    session->wanted = FALSE;
+    session->changed = TRUE;
+    if (session->role == ROLE_SOURCE)
+        session_ask(session);
+}
+
+static void
+pause_withdrawn(Session *session, const Event *event)
+{
+    if (session->pending_reason == REASON_OPERATOR)
+        session->pending_reason = REASON_NONE;
+}
+
+static void
+recover_requested(Session *session, const Event *event)
+{
+    session->wanted = TRUE;
+    session->gave_up = FALSE;
+    session->failures = 0;
+    session->path = 0;
+    session->changed = TRUE;
+    session_ask(session);
+}
+
+static void
+retry(Session *session, const Event *event)
+{
+    session_ask(session);
+}
+
+static void
+peer_armed(Session *session, const Event *event)
+{
+    /* A person paused the migration while the question was on its way. */
+    if (!session_recovers_itself(session))
+        return;
+    session->attempts++;
+    session->changed = TRUE;
+    session_emit(session, EFFECT_RESUME, event->number, NULL);
+    /* QEMU's events follow within milliseconds; without them the question is put again. */
+    session_emit(session, EFFECT_START_STATE_TIMER, RECOVER_DEADLINE_MS, NULL);
+}
+
+static void
+peer_refused(Session *session, const Event *event)
+{
+    if (!session_recovers_itself(session))
+        return;
+    session->attempts++;
+    session->failures++;
+    session->changed = TRUE;
+    session_ask_later(session);
+}
+
+/* The other host cannot be reached: try its next address soon. This costs one SYN, and how soon we
+ * notice that the network is back hangs on it, so it knows no back-off. */
+static void
+peer_unreachable(Session *session, const Event *event)
+{
+    if (session->paths)
+        session->path = (session->path + 1) % session->paths;
+    if (session_recovers_itself(session))
+        session_emit(session, EFFECT_START_STATE_TIMER, session->policy->min_interval_ms, NULL);
+}
+
+static void
+arm(Session *session, const Event *event)
+{
+    session->wanted = TRUE;
+    session->changed = TRUE;
+    if (!session->arm_asked)
+        session_emit(session, EFFECT_ARM, event->number, NULL);
+    session->arm_asked = TRUE;
+}
+
+/* The source has lost a channel that still looks alive from here. */
+static void
+arm_after_break(Session *session, const Event *event)
+{
+    session->arm_asked = TRUE;
+    session->arm_port = event->number;
+    if (session->pending_reason == REASON_NONE)
+        session->pending_reason = REASON_NETWORK;
+    session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+}
+
+static void
+armed(Session *session, const Event *event)
+{
+    if (session->arm_asked)
+        session_emit(session, EFFECT_REPLY_ARMED, event->number, NULL);
+    session->arm_asked = FALSE;
+}
+
+static void
+arm_failed(Session *session, const Event *event)
+{
+    if (session->arm_asked)
+        session_emit(session, EFFECT_REPLY_REFUSED, 0, event->text);
+    session->arm_asked = FALSE;
+}
+
+static void
+reply_completed(Session *session, const Event *event)
+{
+    session_emit(session, EFFECT_REPLY_COMPLETED, 0, NULL);
+}
+
+static void
+reply_over(Session *session, const Event *event)
+{
+    session_emit(session, EFFECT_REPLY_REFUSED, 0, "the migration has ended on the destination");
+}
+
+static void
+reply_early(Session *session, const Event *event)
+{
+    session_emit(session, EFFECT_REPLY_REFUSED, 0, "the migration is not in postcopy");
+}
+
+static void
+peer_paused_active(Session *session, const Event *event)
+{
+    session->pending_reason = REASON_OPERATOR;
+    session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+}
+
+static void
+give_up(Session *session, const Event *event)
+{
+    session->gave_up = TRUE;
+    session->wanted = FALSE;
+    session->changed = TRUE;
+    if (session->role == ROLE_SOURCE)
+        session_ask(session);
+}
+
+static void
+source_lost(Session *session, const Event *event)
+{
+    static const Event lost = {
+        .type = EVENT_QEMU_GONE,
+        .text = "the source's QEMU ended while the destination still needed memory from it",
+    };
+
+    keep_message(session, session->role == ROLE_SOURCE ? &lost : event);
+}
+
+/* clang-format off */
+const Transition transitions[] = {
+    /* roles        from                  event                              to                            action */
+
+    /* QEMU tells how far it is */
+    { BOTH,        S(SETUP),              EVENT_QEMU_ACTIVE,                 STATE_PRECOPY_ACTIVE,         NULL },
+    { BOTH,        PRECOPY,               EVENT_QEMU_PRE_SWITCHOVER,         STATE_SWITCHOVER,             NULL },
+    { BOTH,        PRECOPY,               EVENT_QEMU_DEVICE,                 STATE_SWITCHOVER,             NULL },
+    { BOTH,        PRECOPY,               EVENT_QEMU_POSTCOPY_ACTIVE,        STATE_POSTCOPY_ACTIVE,        NULL },
+    /* In precopy `completed` is QEMU's word alone: whether the guest runs on the destination is
+     * known when Finish has started it. */
+    { BOTH,        PRECOPY,               EVENT_QEMU_COMPLETED,              STATE_SWITCHOVER,             NULL },
+    { BOTH,        PRECOPY,               EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
+    { BOTH,        PRECOPY,               EVENT_QEMU_CANCELLED,              STATE_CANCELLED,              NULL },
+    { BOTH,        CHANNEL,               EVENT_QEMU_POSTCOPY_PAUSED,        STATE_POSTCOPY_PAUSED,        NULL },
+    { BOTH,        S(POSTCOPY_PAUSED),    EVENT_QEMU_POSTCOPY_RECOVER_SETUP, STATE_POSTCOPY_RECOVER_SETUP, NULL },
+    { BOTH,        S(POSTCOPY_PAUSED) | S(POSTCOPY_RECOVER_SETUP),
+                                          EVENT_QEMU_POSTCOPY_RECOVER,       STATE_POSTCOPY_RECOVER,       NULL },
+    { BOTH,        S(POSTCOPY_PAUSED) | RECOVERING,
+                                          EVENT_QEMU_POSTCOPY_ACTIVE,        STATE_POSTCOPY_ACTIVE,        NULL },
+    { BOTH,        POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              NULL },
+    { BOTH,        POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
+    { BOTH,        PRECOPY,               EVENT_QEMU_GONE,                   STATE_FAILED,                 keep_message },
+    { BOTH,        POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 source_lost },
+
+    /* the channel */
+    { BOTH,        CHANNEL,               EVENT_LINK_SILENT,                 STATE_SAME,                   link_silent },
+    { BOTH,        RECOVERING,            EVENT_TIMER_STATE,                 STATE_SAME,                   kick },
+
+    /* libvirt's calls. A failed call ends what has not reached postcopy; in postcopy only QEMU
+     * ends it. */
+    { BOTH,        ALIVE,                 EVENT_CALL_COMPLETED,              STATE_COMPLETED,              NULL },
+    { BOTH,        PRECOPY,               EVENT_CALL_FAILED,                 STATE_FAILED,                 keep_message },
+    { BOTH,        S(FAILED),             EVENT_CALL_FAILED,                 STATE_SAME,                   keep_message },
+    { BOTH,        PRECOPY,               EVENT_CALL_CANCELLED,              STATE_CANCELLED,              keep_message },
+
+    /* persons */
+    { SOURCE,      CHANNEL,               EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_active },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_paused },
+    { SOURCE,      CHANNEL,               EVENT_PAUSE_WITHDRAWN,             STATE_SAME,                   pause_withdrawn },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_RECOVER_REQUESTED,           STATE_SAME,                   recover_requested },
+
+    /* the source asks, ... */
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_ARMED,                  STATE_SAME,                   peer_armed },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_COMPLETED,              STATE_COMPLETED,              NULL },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_REFUSED,                STATE_SAME,                   peer_refused },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_UNREACHABLE,            STATE_SAME,                   peer_unreachable },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_RESUME_FAILED,               STATE_SAME,                   peer_refused },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_TIMER_STATE,                 STATE_SAME,                   retry },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_TIMER_GIVE_UP,               STATE_SAME,                   give_up },
+    { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_TIMER_GIVE_UP,               STATE_SAME,                   give_up },
+
+    /* ... and the destination answers */
+    { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_PEER_RECOVER,                STATE_SAME,                   arm },
+    { DESTINATION, CHANNEL,               EVENT_PEER_RECOVER,                STATE_SAME,                   arm_after_break },
+    { DESTINATION, PRECOPY,               EVENT_PEER_RECOVER,                STATE_SAME,                   reply_early },
+    { DESTINATION, S(COMPLETED),          EVENT_PEER_RECOVER,                STATE_SAME,                   reply_completed },
+    { DESTINATION, S(FAILED) | S(CANCELLED),
+                                          EVENT_PEER_RECOVER,                STATE_SAME,                   reply_over },
+    { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_ARMED,                       STATE_SAME,                   armed },
+    { DESTINATION, POSTCOPY,              EVENT_ARM_FAILED,                  STATE_SAME,                   arm_failed },
+    { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_PEER_PAUSED,                 STATE_SAME,                   pause_paused },
+    { DESTINATION, CHANNEL,               EVENT_PEER_PAUSED,                 STATE_SAME,                   peer_paused_active },
+};
+/* clang-format on */
+const gsize n_transitions = G_N_ELEMENTS(transitions);
+
+const Transition *
+transition_find(MigrationRole role, MigrationState state, EventType event)
+{
+    for (gsize i = 0; i < n_transitions; i++) {
+        const Transition *row = &transitions[i];
+
+        if (row->event == event && (row->roles & (1u << role)) && (row->from & (1u << state)))
+            return row;
+    }
+    return NULL;
+}

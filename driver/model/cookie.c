@@ -1,0 +1,193 @@
+/*
+ * cookie.c: our element in libvirt's migration cookie
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/cookie.h"
+
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOT    "qemu-migration"
+#define ELEMENT "holdfast"
+
+typedef xmlDoc XmlDoc;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(XmlDoc, xmlFreeDoc)
+
+G_DEFINE_QUARK(holdfast - cookie - error - quark, cookie_error)
+
+void
+cookie_clear(Cookie *cookie)
+{
+    g_clear_pointer(&cookie->id, g_free);
+    g_clear_pointer(&cookie->name, g_free);
+    g_clear_pointer(&cookie->uuid, g_free);
+    g_clear_pointer(&cookie->hostname, g_free);
+    cookie->recover_port = 0;
+}
+
+/* No network, no entities, no messages on the daemon's standard error. */
+static XmlDoc *
+parse(const char *data, int length, GError **error)
+{
+    g_autoptr(XmlDoc) doc = NULL;
+    xmlNode *root;
+
+    /* libvirt counts the terminating NUL in. */
+    while (length > 0 && data[length - 1] == '\0')
+        length--;
+    doc = xmlReadMemory(data, length, "cookie.xml", NULL,
+                        XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    root = doc ? xmlDocGetRootElement(doc) : NULL;
+    if (!root || !xmlStrEqual(root->name, BAD_CAST ROOT) || doc->intSubset) {
+        g_set_error_literal(error, COOKIE_ERROR, COOKIE_ERROR_SYNTAX,
+                            "not a migration cookie of libvirt");
+        return NULL;
+    }
+    return g_steal_pointer(&doc);
+}
+
+static xmlNode *
+find_child(xmlNode *parent, const char *name)
+{
+    for (xmlNode *node = parent->children; node; node = node->next) {
+        if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, BAD_CAST name))
+            return node;
+    }
+    return NULL;
+}
+
+static char *
+take(xmlChar *text)
+{
+    char *copy = g_strdup((const char *)text);
+
+    xmlFree(text);
+    return copy;
+}
+
+static char *
+get_attribute(xmlNode *node, const char *name)
+{
+    return take(xmlGetNoNsProp(node, BAD_CAST name));
+}
+
+static char *
+get_text(xmlNode *root, const char *name)
+{
+    xmlNode *node = find_child(root, name);
+
+    return node ? take(xmlNodeGetContent(node)) : NULL;
+}
+
+static gboolean
+get_number(
+    xmlNode *node, const char *name, guint64 min, guint64 max, guint64 *number, GError **error)
+{
+    g_autofree char *text = get_attribute(node, name);
+
+    if (!text || !g_ascii_string_to_unsigned(text, 10, min, max, number, NULL)) {
+        g_set_error(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
+                    "the peer's migration cookie has no valid '%s' in <%s>", name,
+                    (const char *)node->name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+read_element(xmlNode *element, Cookie *cookie, GError **error)
+{
+    xmlNode *recover = find_child(element, "recover");
+    g_autofree char *id = get_attribute(element, "id");
+    guint64 oldest, port;
+
+    if (!get_number(element, "oldest", 1, G_MAXUINT, &oldest, error))
+        return FALSE;
+    if (oldest > COOKIE_VERSION) {
+        g_set_error(error, COOKIE_ERROR, COOKIE_ERROR_VERSION,
+                    "the peer's Holdfast needs version %" G_GUINT64_FORMAT
+                    " of the protocol, this one speaks %u",
+                    oldest, COOKIE_VERSION);
+        return FALSE;
+    }
+    if (!id || !g_uuid_string_is_valid(id)) {
+        g_set_error_literal(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
+                            "the peer's migration cookie has no valid 'id' in <holdfast>");
+        return FALSE;
+    }
+    if (recover) {
+        if (!get_number(recover, "port", 1, G_MAXUINT16, &port, error))
+            return FALSE;
+        cookie->recover_port = (guint16)port;
+    }
+    cookie->id = g_ascii_strdown(id, -1);
+    return TRUE;
+}
+
+gboolean
+cookie_read(const char *data, int length, Cookie *cookie, GError **error)
+{
+    g_autoptr(XmlDoc) doc = NULL;
+    xmlNode *root, *element;
+
+    memset(cookie, 0, sizeof(*cookie));
+    if (!data || length <= 0)
+        return TRUE;
+    doc = parse(data, length, error);
+    if (!doc)
+        return FALSE;
+    root = xmlDocGetRootElement(doc);
+    element = find_child(root, ELEMENT);
+    if (element && !read_element(element, cookie, error)) {
+        cookie_clear(cookie);
+        return FALSE;
+    }
+    cookie->name = get_text(root, "name");
+    cookie->uuid = get_text(root, "uuid");
+    cookie->hostname = get_text(root, "hostname");
+    return TRUE;
+}
+
+gboolean
+cookie_add(char **data, int *length, const char *id, guint16 recover_port, GError **error)
+{
+    g_autoptr(XmlDoc) doc = parse(*data ? *data : "", *data ? *length : 0, error);
+    g_autofree char *version = g_strdup_printf("%u", COOKIE_VERSION);
+    xmlNode *root, *element, *old;
+    xmlChar *text = NULL;
+    char *copy;
+    int size = 0;
+
+    if (!doc)
+        return FALSE;
+    root = xmlDocGetRootElement(doc);
+    while ((old = find_child(root, ELEMENT))) {
+        xmlUnlinkNode(old);
+        xmlFreeNode(old);
+    }
+    element = xmlNewChild(root, NULL, BAD_CAST ELEMENT, NULL);
+    xmlNewProp(element, BAD_CAST "version", BAD_CAST version);
+    xmlNewProp(element, BAD_CAST "oldest", BAD_CAST version);
+    xmlNewProp(element, BAD_CAST "id", BAD_CAST id);
+    if (recover_port) {
+        g_autofree char *port = g_strdup_printf("%u", recover_port);
+        xmlNode *recover = xmlNewChild(element, NULL, BAD_CAST "recover", NULL);
+
+        xmlNewProp(recover, BAD_CAST "port", BAD_CAST port);
+    }
+    xmlDocDumpMemory(doc, &text, &size);
+    copy = text ? strndup((const char *)text, size) : NULL;
+    xmlFree(text);
+    if (!copy) {
+        g_set_error_literal(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
+                            "no memory for the migration cookie");
+        return FALSE;
+    }
+    free(*data);
+    *data = copy;
+    *length = (int)strlen(copy) + 1;
+    return TRUE;
+}

@@ -1,0 +1,56 @@
+/*
+ * cookie.h: our element in libvirt's migration cookie
+ *
+ * libvirt's cookies are XML that is read by XPath: stock libvirt passes over an element that it
+ * does not know (qemuMigrationCookieXMLParse(), src/qemu/qemu_migration_cookie.c, 9.0.0
+ * and 11.3.0), so that a host without Holdfast sees nothing of this:
+ *
+ *     <qemu-migration>
+ *       ...
+ *       <holdfast version='1' oldest='1' id='6f9d9c1e-...'>
+ *         <recover port='49215'/>            from the destination only
+ *       </holdfast>
+ *     </qemu-migration>
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+#define COOKIE_VERSION 1
+
+typedef struct {
+    char *id;             /* of the migration, a UUID in text; NULL: the peer has no Holdfast */
+    guint16 recover_port; /* where the destination's Holdfast listens; 0 at the source */
+    char *name;           /* of the domain, as libvirt has it; NULL if it does not say */
+    char *uuid;           /* of the domain, likewise */
+    char *hostname;       /* of the sender, likewise */
+} Cookie;
+
+void cookie_clear(Cookie *cookie);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Cookie, cookie_clear)
+
+#define COOKIE_ERROR (cookie_error_quark())
+GQuark cookie_error_quark(void);
+typedef enum {
+    COOKIE_ERROR_SYNTAX,  /* not a migration cookie */
+    COOKIE_ERROR_VERSION, /* the peer's Holdfast is too new for us */
+    COOKIE_ERROR_INVALID, /* our element, with contents that make no sense */
+} CookieError;
+
+/**
+ * cookie_read:
+ * @data: as it comes from the peer: not trusted, not necessarily terminated; may be NULL
+ * @length: in bytes
+ * @cookie: (out): to be cleared; zeroed on failure
+ */
+gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **error);
+
+/**
+ * cookie_add:
+ * @data: (inout): libvirt's cookie, malloc'd as libvirt does; replaced on success
+ * @length: (inout): with the terminating NUL, as libvirt counts
+ * @recover_port: 0 at the source
+ */
+gboolean cookie_add(char **data, int *length, const char *id, guint16 recover_port, GError **error);

@@ -1,0 +1,160 @@
+/*
+ * message.c: what two hosts say to each other about a migration, as bytes
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/message.h"
+
+#include <string.h>
+
+#define MAGIC 0x4846504du /* "HFPM" */
+
+G_DEFINE_QUARK(holdfast - message - error - quark, message_error)
+
+static const MessageType types[] = {
+    MESSAGE_RECOVER,   MESSAGE_PAUSED,  MESSAGE_ARMED,
+    MESSAGE_COMPLETED, MESSAGE_REFUSED, MESSAGE_NOTED,
+};
+
+static guint16
+get16(const guint8 *bytes)
+{
+    return (guint16)(bytes[0] << 8 | bytes[1]);
+}
+
+static guint32
+get32(const guint8 *bytes)
+{
+    return (guint32)get16(bytes) << 16 | get16(bytes + 2);
+}
+
+static void
+put16(guint8 *bytes, guint value)
+{
+    bytes[0] = (guint8)(value >> 8);
+    bytes[1] = (guint8)value;
+}
+
+static void
+put32(guint8 *bytes, guint32 value)
+{
+    put16(bytes, value >> 16);
+    put16(bytes + 2, value & 0xffff);
+}
+
+gboolean
+message_set_id(Message *message, const char *uuid)
+{
+    guint8 id[MESSAGE_ID_SIZE];
+    gsize n = 0;
+
+    if (!g_uuid_string_is_valid(uuid))
+        return FALSE;
+    for (const char *c = uuid; *c; c++) {
+        if (*c == '-')
+            continue;
+        if (n % 2 == 0)
+            id[n / 2] = (guint8)(g_ascii_xdigit_value(*c) << 4);
+        else
+            id[n / 2] |= (guint8)g_ascii_xdigit_value(*c);
+        n++;
+    }
+    memcpy(message->id, id, sizeof(id));
+    return TRUE;
+}
+
+char *
+message_get_id(const Message *message)
+{
+    GString *uuid = g_string_sized_new(36);
+
+    for (gsize i = 0; i < MESSAGE_ID_SIZE; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            g_string_append_c(uuid, '-');
+        g_string_append_printf(uuid, "%02x", message->id[i]);
+    }
+    return g_string_free(uuid, FALSE);
+}
+
+void
+message_set_text(Message *message, const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    gsize length = strlen(valid);
+    const char *end = valid + length;
+
+    if (length > MESSAGE_TEXT_MAX)
+        end = g_utf8_find_prev_char(valid, valid + MESSAGE_TEXT_MAX + 1);
+    memcpy(message->text, valid, end - valid);
+    message->text[end - valid] = '\0';
+}
+
+GBytes *
+message_encode(const Message *message)
+{
+    gsize length = strlen(message->text);
+    guint8 *bytes = g_malloc0(MESSAGE_HEADER_SIZE + length);
+
+    put32(bytes, MAGIC);
+    put16(bytes + 4, MESSAGE_VERSION);
+    put16(bytes + 6, MESSAGE_VERSION);
+    put16(bytes + 8, message->type);
+    put16(bytes + 10, (guint)length);
+    put32(bytes + 12, message->number);
+    memcpy(bytes + 16, message->id, MESSAGE_ID_SIZE);
+    memcpy(bytes + MESSAGE_HEADER_SIZE, message->text, length);
+    return g_bytes_new_take(bytes, MESSAGE_HEADER_SIZE + length);
+}
+
+static gboolean
+is_known_type(guint type)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(types); i++) {
+        if (types[i] == type)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean
+message_decode_header(const guint8 *header, Message *message, gsize *text_length, GError **error)
+{
+    guint type = get16(header + 8);
+    gsize length = get16(header + 10);
+
+    if (get32(header) != MAGIC) {
+        g_set_error_literal(error, MESSAGE_ERROR, MESSAGE_ERROR_FOREIGN,
+                            "not a message about a migration");
+        return FALSE;
+    }
+    if (get16(header + 6) > MESSAGE_VERSION) {
+        g_set_error(error, MESSAGE_ERROR, MESSAGE_ERROR_VERSION,
+                    "the other host speaks version %u and needs at least %u, this one %u",
+                    get16(header + 4), get16(header + 6), MESSAGE_VERSION);
+        return FALSE;
+    }
+    if (!is_known_type(type) || length > MESSAGE_TEXT_MAX) {
+        g_set_error(error, MESSAGE_ERROR, MESSAGE_ERROR_INVALID,
+                    "a message of type %u with %zu bytes of text", type, length);
+        return FALSE;
+    }
+    memset(message, 0, sizeof(*message));
+    message->type = type;
+    message->number = get32(header + 12);
+    memcpy(message->id, header + 16, MESSAGE_ID_SIZE);
+    *text_length = length;
+    return TRUE;
+}
+
+gboolean
+message_decode_text(Message *message, const guint8 *text, gsize length, GError **error)
+{
+    if (length > MESSAGE_TEXT_MAX || !g_utf8_validate_len((const char *)text, length, NULL)) {
+        g_set_error_literal(error, MESSAGE_ERROR, MESSAGE_ERROR_INVALID,
+                            "a message whose text is no text");
+        return FALSE;
+    }
+    memcpy(message->text, text, length);
+    message->text[length] = '\0';
+    return TRUE;
+}

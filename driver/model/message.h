@@ -1,0 +1,73 @@
+/*
+ * message.h: what two hosts say to each other about a migration, as bytes
+ *
+ * One question and one answer a connection: the source asks, the destination answers. Big endian:
+ *
+ *      0               4       6       8      10      12              16                      32
+ *      +---------------+-------+-------+-------+-------+---------------+----------------------+----
+ *      |    "HFPM"     |version|oldest | type  |length |    number     |  id of the migration |
+ * text
+ *      +---------------+-------+-------+-------+-------+---------------+----------------------+----
+ *
+ * `version` is what the sender speaks and `oldest` the oldest version that can read it. The id is
+ * a random UUID that travels in libvirt's migration cookie: who knows it is the other host.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+#define MESSAGE_VERSION     1
+#define MESSAGE_HEADER_SIZE 32
+#define MESSAGE_TEXT_MAX    512 /* one sentence */
+#define MESSAGE_ID_SIZE     16
+
+typedef enum {
+    /* the source asks */
+    MESSAGE_RECOVER = 1, /* listen for a resumed migration */
+    MESSAGE_PAUSED = 2,  /* a person paused it: do not hold the client's call */
+    /* the destination answers */
+    MESSAGE_ARMED = 0x81,     /* number: the port its QEMU listens on */
+    MESSAGE_COMPLETED = 0x82, /* it has all memory */
+    MESSAGE_REFUSED = 0x83,   /* text: why */
+    MESSAGE_NOTED = 0x84,
+} MessageType;
+
+typedef struct {
+    MessageType type;
+    guint32 number;
+    guint8 id[MESSAGE_ID_SIZE];
+    char text[MESSAGE_TEXT_MAX + 1]; /* UTF-8 */
+} Message;
+
+#define MESSAGE_ERROR (message_error_quark())
+GQuark message_error_quark(void);
+typedef enum {
+    MESSAGE_ERROR_FOREIGN, /* not ours at all */
+    MESSAGE_ERROR_VERSION, /* of a version that we cannot read */
+    MESSAGE_ERROR_INVALID, /* a type, length or text that makes no sense */
+} MessageError;
+
+/** Sets id from a UUID in text. FALSE if it is none. */
+gboolean message_set_id(Message *message, const char *uuid);
+/** The id as a UUID in text; free with g_free(). */
+char *message_get_id(const Message *message);
+/** Sets text, cut at a character's boundary to what fits. */
+void message_set_text(Message *message, const char *text);
+
+/** The bytes of a message, header and text. */
+GBytes *message_encode(const Message *message);
+
+/**
+ * message_decode_header:
+ * @header: MESSAGE_HEADER_SIZE bytes
+ * @text_length: (out): bytes of text that follow, MESSAGE_TEXT_MAX at most
+ *
+ * Outputs are untouched on failure.
+ */
+gboolean
+message_decode_header(const guint8 *header, Message *message, gsize *text_length, GError **error);
+
+/** Adds the text that follows the header. FALSE if it is not UTF-8 or holds a NUL. */
+gboolean message_decode_text(Message *message, const guint8 *text, gsize length, GError **error);

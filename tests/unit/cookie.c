@@ -1,0 +1,148 @@
+/*
+ * cookie.c: our element travels in libvirt's cookie, and a bad cookie costs nothing
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/cookie.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ID "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001"
+
+static const char stock[] = "<qemu-migration>\n"
+                            "  <name>guest</name>\n"
+                            "  <uuid>0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001</uuid>\n"
+                            "  <hostname>a.example</hostname>\n"
+                            "  <hostuuid>b6b3d6a3-26a5-4f8f-8c43-5c5c1f6d0001</hostuuid>\n"
+                            "  <feature name='memory-hotplug'/>\n"
+                            "</qemu-migration>\n";
+
+static void
+test_round_trip(void)
+{
+    static const guint16 ports[] = {0, 1, 49215, 65535};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(ports); i++) {
+        char *data = strdup(stock);
+        int length = sizeof(stock);
+        g_autoptr(GError) error = NULL;
+        g_auto(Cookie) cookie = {0};
+
+        g_assert_true(cookie_add(&data, &length, ID, ports[i], &error));
+        g_assert_cmpint(length, ==, strlen(data) + 1);
+        g_assert_nonnull(strstr(data, "<feature name=\"memory-hotplug\"/>"));
+        g_assert_true(cookie_read(data, length, &cookie, &error));
+        g_assert_cmpstr(cookie.id, ==, ID);
+        g_assert_cmpuint(cookie.recover_port, ==, ports[i]);
+        g_assert_cmpstr(cookie.name, ==, "guest");
+        g_assert_cmpstr(cookie.hostname, ==, "a.example");
+        free(data);
+    }
+}
+
+/* The destination's cookie may come back through the source: ours is there once. */
+static void
+test_added_once(void)
+{
+    char *data = strdup(stock);
+    int length = sizeof(stock);
+
+    for (guint i = 0; i < 3; i++)
+        g_assert_true(cookie_add(&data, &length, ID, 49215, NULL));
+    g_assert_null(strstr(strstr(data, "<holdfast") + 1, "<holdfast"));
+    free(data);
+}
+
+static void
+test_stock_peer(void)
+{
+    g_auto(Cookie) cookie = {0};
+    g_auto(Cookie) none = {0};
+
+    g_assert_true(cookie_read(stock, sizeof(stock), &cookie, NULL));
+    g_assert_null(cookie.id);
+    g_assert_cmpstr(cookie.uuid, ==, "0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001");
+    g_assert_true(cookie_read(NULL, 0, &none, NULL));
+    g_assert_null(none.id);
+}
+
+static const struct {
+    const char *xml;
+    CookieError code;
+} refused[] = {
+    {"", COOKIE_ERROR_SYNTAX},
+    {"<qemu-migration>", COOKIE_ERROR_SYNTAX},
+    {"<domain/>", COOKIE_ERROR_SYNTAX},
+    {"<!DOCTYPE qemu-migration [<!ENTITY a 'b'>]><qemu-migration/>", COOKIE_ERROR_SYNTAX},
+    {"<qemu-migration><holdfast/></qemu-migration>", COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='0' id='" ID "'/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='9' oldest='2' id='" ID "'/></qemu-migration>",
+     COOKIE_ERROR_VERSION},
+    {"<qemu-migration><holdfast version='1' oldest='1' id='x'/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' id='" ID "'><recover/></holdfast>"
+     "</qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' id='" ID "'><recover port='65536'/>"
+     "</holdfast></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+};
+
+static void
+test_refused(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_autoptr(GError) error = NULL;
+        Cookie cookie;
+
+        if (cookie_read(refused[i].xml, (int)strlen(refused[i].xml) + 1, &cookie, &error))
+            g_error("accepted: %s", refused[i].xml);
+        g_assert_error(error, COOKIE_ERROR, (int)refused[i].code);
+        g_assert_null(cookie.id);
+    }
+}
+
+/* A newer peer that can still be understood is: what we do not know is passed over. */
+static void
+test_newer_peer(void)
+{
+    static const char xml[] = "<qemu-migration><holdfast version='7' oldest='1' id='" ID
+                              "' colour='red'><carrier port='1'/><recover port='2'/></holdfast>"
+                              "</qemu-migration>";
+    g_auto(Cookie) cookie = {0};
+
+    g_assert_true(cookie_read(xml, sizeof(xml), &cookie, NULL));
+    g_assert_cmpuint(cookie.recover_port, ==, 2);
+}
+
+/* Cut at every offset: refused or read as what it still is, never more. */
+static void
+test_truncated(void)
+{
+    char *data = strdup(stock);
+    int length = sizeof(stock);
+
+    g_assert_true(cookie_add(&data, &length, ID, 49215, NULL));
+    for (int n = 1; n < (int)strlen(data) - 1; n++) {
+        g_autofree char *cut = g_memdup2(data, n);
+        Cookie cookie;
+
+        g_assert_false(cookie_read(cut, n, &cookie, NULL));
+    }
+    free(data);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/cookie/round-trip", test_round_trip);
+    g_test_add_func("/cookie/added-once", test_added_once);
+    g_test_add_func("/cookie/stock-peer", test_stock_peer);
+    g_test_add_func("/cookie/refused", test_refused);
+    g_test_add_func("/cookie/newer-peer", test_newer_peer);
+    g_test_add_func("/cookie/truncated", test_truncated);
+    return g_test_run();
+}

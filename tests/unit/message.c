@@ -1,0 +1,125 @@
+/*
+ * message.c: messages between hosts survive the wire, and nothing else gets through
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/message.h"
+
+#include <string.h>
+
+static const char id[] = "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001";
+
+static const MessageType all_types[] = {
+    MESSAGE_RECOVER,   MESSAGE_PAUSED,  MESSAGE_ARMED,
+    MESSAGE_COMPLETED, MESSAGE_REFUSED, MESSAGE_NOTED,
+};
+
+static void
+test_round_trip(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(all_types); i++) {
+        Message out = {.type = all_types[i], .number = 0xdeadbeef};
+        Message in;
+        gsize length, size;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GBytes) bytes = NULL;
+        g_autofree char *back = NULL;
+        const guint8 *data;
+
+        g_assert_true(message_set_id(&out, id));
+        message_set_text(&out, i % 2 ? "" : "the disk is büsy");
+        bytes = message_encode(&out);
+        data = g_bytes_get_data(bytes, &size);
+        g_assert_true(message_decode_header(data, &in, &length, &error));
+        g_assert_cmpuint(size, ==, MESSAGE_HEADER_SIZE + length);
+        g_assert_true(message_decode_text(&in, data + MESSAGE_HEADER_SIZE, length, &error));
+        g_assert_cmpint(in.type, ==, out.type);
+        g_assert_cmpuint(in.number, ==, 0xdeadbeef);
+        g_assert_cmpstr(in.text, ==, out.text);
+        back = message_get_id(&in);
+        g_assert_cmpstr(back, ==, id);
+    }
+}
+
+/* Every single byte of the header, set to every value: accepted only where it may vary. */
+static void
+test_header_bytes(void)
+{
+    Message out = {.type = MESSAGE_RECOVER};
+    g_autoptr(GBytes) bytes = NULL;
+    guint8 header[MESSAGE_HEADER_SIZE];
+
+    g_assert_true(message_set_id(&out, id));
+    bytes = message_encode(&out);
+    for (gsize at = 0; at < MESSAGE_HEADER_SIZE; at++) {
+        for (guint value = 0; value < 256; value++) {
+            Message in = {.number = 77};
+            gsize length = 99;
+            gboolean ok;
+
+            memcpy(header, g_bytes_get_data(bytes, NULL), sizeof(header));
+            header[at] = (guint8)value;
+            ok = message_decode_header(header, &in, &length, NULL);
+            if (at < 4)
+                g_assert_cmpint(ok, ==, header[at] == "HFPM"[at]);
+            if (at == 6)
+                g_assert_cmpint(ok, ==, value == 0);
+            if (at == 7)
+                g_assert_cmpint(ok, ==, value <= MESSAGE_VERSION);
+            if (at == 10)
+                g_assert_cmpint(ok, ==, value <= MESSAGE_TEXT_MAX >> 8);
+            if (!ok) {
+                g_assert_cmpuint(in.number, ==, 77);
+                g_assert_cmpuint(length, ==, 99);
+            }
+        }
+    }
+}
+
+static void
+test_ids(void)
+{
+    static const char *const bad[] = {
+        "",
+        "6f9d9c1e",
+        "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a00",
+        "xf9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001",
+    };
+    Message message = {0};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_false(message_set_id(&message, bad[i]));
+}
+
+static void
+test_text(void)
+{
+    g_autofree char *longer = g_strnfill(MESSAGE_TEXT_MAX * 2, 'x');
+    Message message = {0};
+    g_autoptr(GError) error = NULL;
+
+    message_set_text(&message, longer);
+    g_assert_cmpuint(strlen(message.text), ==, MESSAGE_TEXT_MAX);
+    /* a character of two bytes over the edge is left out whole */
+    memcpy(longer + MESSAGE_TEXT_MAX - 1, "ü", 2);
+    message_set_text(&message, longer);
+    g_assert_true(g_utf8_validate(message.text, -1, NULL));
+    g_assert_cmpuint(strlen(message.text), ==, MESSAGE_TEXT_MAX - 1);
+
+    g_assert_false(message_decode_text(&message, (const guint8 *)"a\0b", 3, &error));
+    g_assert_error(error, MESSAGE_ERROR, MESSAGE_ERROR_INVALID);
+    g_clear_error(&error);
+    g_assert_false(message_decode_text(&message, (const guint8 *)"\xff\xfe", 2, &error));
+    g_assert_error(error, MESSAGE_ERROR, MESSAGE_ERROR_INVALID);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/message/round-trip", test_round_trip);
+    g_test_add_func("/message/header-bytes", test_header_bytes);
+    g_test_add_func("/message/ids", test_ids);
+    g_test_add_func("/message/text", test_text);
+    return g_test_run();
+}
