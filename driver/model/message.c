@@ -42,40 +42,6 @@ put32(guint8 *bytes, guint32 value)
     put16(bytes + 2, value & 0xffff);
 }
 
-gboolean
-message_set_id(Message *message, const char *uuid)
-{
-    guint8 id[MESSAGE_ID_SIZE];
-    gsize n = 0;
-
-    if (!g_uuid_string_is_valid(uuid))
-        return FALSE;
-    for (const char *c = uuid; *c; c++) {
-        if (*c == '-')
-            continue;
-        if (n % 2 == 0)
-            id[n / 2] = (guint8)(g_ascii_xdigit_value(*c) << 4);
-        else
-            id[n / 2] |= (guint8)g_ascii_xdigit_value(*c);
-        n++;
-    }
-    memcpy(message->id, id, sizeof(id));
-    return TRUE;
-}
-
-char *
-message_get_id(const Message *message)
-{
-    GString *uuid = g_string_sized_new(36);
-
-    for (gsize i = 0; i < MESSAGE_ID_SIZE; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            g_string_append_c(uuid, '-');
-        g_string_append_printf(uuid, "%02x", message->id[i]);
-    }
-    return g_string_free(uuid, FALSE);
-}
-
 void
 message_set_text(Message *message, const char *text)
 {
@@ -101,7 +67,7 @@ message_encode(const Message *message)
     put16(bytes + 8, message->type);
     put16(bytes + 10, (guint)length);
     put32(bytes + 12, message->number);
-    memcpy(bytes + 16, message->id, MESSAGE_ID_SIZE);
+    memcpy(bytes + 16, message->id, UUID_BYTES);
     memcpy(bytes + MESSAGE_HEADER_SIZE, message->text, length);
     return g_bytes_new_take(bytes, MESSAGE_HEADER_SIZE + length);
 }
@@ -141,7 +107,7 @@ message_decode_header(const guint8 *header, Message *message, gsize *text_length
     memset(message, 0, sizeof(*message));
     message->type = type;
     message->number = get32(header + 12);
-    memcpy(message->id, header + 16, MESSAGE_ID_SIZE);
+    memcpy(message->id, header + 16, UUID_BYTES);
     *text_length = length;
     return TRUE;
 }

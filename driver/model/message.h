@@ -18,10 +18,11 @@
 
 #include <glib.h>
 
+#include "util/uuid.h"
+
 #define MESSAGE_VERSION     1
 #define MESSAGE_HEADER_SIZE 32
 #define MESSAGE_TEXT_MAX    512 /* one sentence */
-#define MESSAGE_ID_SIZE     16
 
 typedef enum {
     /* the source asks */
@@ -37,7 +38,7 @@ typedef enum {
 typedef struct {
     MessageType type;
     guint32 number;
-    guint8 id[MESSAGE_ID_SIZE];
+    guint8 id[UUID_BYTES];
     char text[MESSAGE_TEXT_MAX + 1]; /* UTF-8 */
 } Message;
 
@@ -49,10 +50,6 @@ typedef enum {
     MESSAGE_ERROR_INVALID, /* a type, length or text that makes no sense */
 } MessageError;
 
-/** Sets id from a UUID in text. FALSE if it is none. */
-gboolean message_set_id(Message *message, const char *uuid);
-/** The id as a UUID in text; free with g_free(). */
-char *message_get_id(const Message *message);
 /** Sets text, cut at a character's boundary to what fits. */
 void message_set_text(Message *message, const char *text);
 
