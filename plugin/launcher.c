@@ -32,6 +32,8 @@
 /* As the shell says it of a program that cannot be found or run. */
 #define EXIT_CANNOT_RUN 127
 #define OUR_GROUP       "holdfast"
+/* Two launchers in one PATH must never call each other in turn: each leaves its name here. */
+#define LAUNCHERS_SEEN "HOLDFAST_LAUNCHERS"
 
 typedef struct {
     const char *name;
@@ -66,12 +68,16 @@ typedef struct {
     char **command; /* the command and its arguments, ends with NULL; NULL: none of our business */
 } CommandLine;
 
-static gboolean
-is_same_file(const char *path, const struct stat *other)
+/* Returns " DEVICE:INODE " of the file at PATH, whatever its names are; NULL when there is none. */
+static char *
+file_identity(const char *path)
 {
     struct stat st;
 
-    return stat(path, &st) == 0 && st.st_dev == other->st_dev && st.st_ino == other->st_ino;
+    if (stat(path, &st) < 0)
+        return NULL;
+    return g_strdup_printf(" %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT " ", (guint64)st.st_dev,
+                           (guint64)st.st_ino);
 }
 
 static gboolean
@@ -106,47 +112,59 @@ find_in_folder(const char *folder, const char *name)
     return is_program(path) ? g_steal_pointer(&path) : NULL;
 }
 
-/* The first virsh in PATH that comes after ourselves: two launchers in one PATH must never call
- * each other in turn. */
+/* Adds ourselves to the launchers that this chain of programs has been through, and returns them
+ * all, as " DEVICE:INODE " each. */
+static const char *
+note_launcher(void)
+{
+    const char *before = g_getenv(LAUNCHERS_SEEN);
+    g_autofree char *self = file_identity("/proc/self/exe");
+    g_autofree char *all = g_strconcat(before ? before : "", self ? self : "", NULL);
+
+    if (self && !(before && strstr(before, self)))
+        g_setenv(LAUNCHERS_SEEN, all, TRUE);
+    return g_getenv(LAUNCHERS_SEEN);
+}
+
+/* Whether the program at PATH is there and is no launcher that we came through. */
+static gboolean
+is_stock(const char *path, const char *launchers)
+{
+    g_autofree char *identity = file_identity(path);
+
+    return identity && is_program(path) && !(launchers && strstr(launchers, identity));
+}
+
 static char *
-find_next_in_path(const struct stat *self)
+find_stock_in_path(const char *launchers)
 {
     g_auto(GStrv) folders = path_folders();
-    g_autofree char *next = NULL;
-    gboolean passed = FALSE;
 
     for (char **folder = folders; *folder; folder++) {
         g_autofree char *path = find_in_folder(*folder, "virsh");
 
-        if (path && is_same_file(path, self)) {
-            if (!passed)
-                g_clear_pointer(&next, g_free);
-            passed = TRUE;
-        } else if (path && !next) {
-            next = g_steal_pointer(&path);
-        }
+        if (path && is_stock(path, launchers))
+            return g_steal_pointer(&path);
     }
-    return g_steal_pointer(&next);
+    return NULL;
 }
 
 /* Returns the path of the stock virsh, or NULL when there is none. */
 static char *
 find_stock_virsh(void)
 {
+    const char *launchers = note_launcher();
+    const char *configured = g_getenv("HOLDFAST_VIRSH");
     g_autofree char *folder = own_folder();
     g_autofree char *found = NULL;
-    const char *configured = g_getenv("HOLDFAST_VIRSH");
-    struct stat self = {0};
 
-    if (stat("/proc/self/exe", &self) < 0)
-        memset(&self, 0, sizeof(self));
-    if (configured && *configured && !is_same_file(configured, &self))
+    if (configured && is_stock(configured, launchers))
         return g_strdup(configured);
     if (folder)
         found = find_in_folder(folder, DIVERTED_NAME);
     if (!found)
-        found = find_next_in_path(&self);
-    if (!found && is_program(STOCK_VIRSH) && !is_same_file(STOCK_VIRSH, &self))
+        found = find_stock_in_path(launchers);
+    if (!found && is_stock(STOCK_VIRSH, launchers))
         found = g_strdup(STOCK_VIRSH);
     return g_steal_pointer(&found);
 }
