@@ -123,9 +123,8 @@ command_parse_number(
     if (g_ascii_string_to_unsigned(text, 10, min, max, number, NULL))
         return TRUE;
     g_set_error(error, COMMAND_ERROR, COMMAND_ERROR_USAGE,
-                _("value '%1$s' of option --%2$s is not a whole number from %3$" G_GUINT64_FORMAT
-                  " to %4$" G_GUINT64_FORMAT),
-                text, option, min, max);
+                _("value '%1$s' of option --%2$s is not a whole number from %3$llu to %4$llu"),
+                text, option, (unsigned long long)min, (unsigned long long)max);
     return FALSE;
 }
 
