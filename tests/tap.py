@@ -33,6 +33,5 @@ def main(cases):
         except Exception:
             failed += 1
             print(f'not ok {number} {name}', flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f'# {line}', flush=True)
+            traceback.print_exc()
     sys.exit(1 if failed else 0)

@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""run-tests.py: what scripts/run-tests counts, and what -k selects."""
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))
+import tap
+
+SCRIPT = TESTS.parent / 'scripts/run-tests'
+sys.dont_write_bytecode = True
+loader = importlib.machinery.SourceFileLoader('run_tests', str(SCRIPT))
+run_tests = importlib.util.module_from_spec(importlib.util.spec_from_loader('run_tests', loader))
+loader.exec_module(run_tests)
+
+JUNIT = '''<testsuites><testsuite name="p.a">
+<testcase classname="p.a" name="one"/>
+<testcase classname="p.a" name="two"><system-out>x</system-out></testcase>
+<testcase classname="p.a" name="three"><failure/></testcase>
+<testcase classname="p.a" name="four"><error message="e"/></testcase>
+<testcase classname="p.a" name="five"><skipped/></testcase>
+</testsuite></testsuites>'''
+
+
+def expect(actual, expected):
+    assert actual == expected, f'expected {expected!r}, got {actual!r}'
+
+
+def test_counting():
+    with tempfile.TemporaryDirectory() as folder:
+        junit = pathlib.Path(folder, 'junit.xml')
+        expect(str(run_tests.count_junit(junit)), '0 passed, 0 failed, 0 skipped')
+        junit.write_text(JUNIT)
+        counts = run_tests.count_junit(junit)
+        expect(str(counts), '2 passed, 2 failed, 1 skipped')
+        expect(counts.failures, ['p.a.three', 'p.a.four'])
+        counts.add(run_tests.count_junit(junit))
+        expect(str(counts), '4 passed, 4 failed, 2 skipped')
+
+
+def test_a_program_that_breaks_after_its_last_subtest_has_failed():
+    cases = [('OK', 2), ('SKIP', 2), ('EXPECTEDFAIL', 2), ('ERROR', 3), ('TIMEOUT', 3), ('FAIL', 3)]
+    with tempfile.TemporaryDirectory() as folder:
+        junit, log = pathlib.Path(folder, 'junit.xml'), pathlib.Path(folder, 'log.json')
+        junit.write_text(JUNIT)
+        for result, failed in cases:
+            log.write_text(json.dumps({'name': 'holdfast:unit / b', 'result': result}) + '\n')
+            counts = run_tests.count_junit(junit)
+            run_tests.add_broken_programs(counts, log)
+            expect(counts.failed, failed)
+            # One whose failed subtest was counted is not counted twice.
+            log.write_text(json.dumps({'name': 'holdfast:unit / a', 'result': result}) + '\n')
+            counts = run_tests.count_junit(junit)
+            run_tests.add_broken_programs(counts, log)
+            expect(counts.failed, 2)
+
+
+def test_expressions():
+    cases = [
+        ('pol', 'policy-schema', True), ('POL', 'policy', True), ('x', 'policy', False),
+        ('not x', 'policy', True), ('not not x', 'policy', False),
+        ('policy and schema', 'policy-schema', True), ('policy and x', 'policy', False),
+        ('x or policy', 'policy', True), ('x or y', 'policy', False),
+        ('a or b and c', 'a', True), ('(a or b) and c', 'a', False),
+        ('not (a or b)', 'c', True), ('not a and not b', 'c', True),
+    ]
+    for text, name, matches in cases:
+        expect((text, name, run_tests.Expression(text).matches(name)), (text, name, matches))
+
+
+def test_broken_expressions():
+    for text in ('', 'a or', 'and', '(a', 'a)', 'a b', 'not', '()'):
+        try:
+            run_tests.Expression(text).matches('a')
+        except ValueError as error:
+            assert str(error).startswith('-k: '), error
+        else:
+            raise AssertionError(f'{text!r} was accepted')
+
+
+def test_an_interrupted_child_may_clean_up():
+    child = '''
+import signal, sys, time
+def stop(*_):
+    print('cleaned', flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGINT, stop)
+print('ready', flush=True)
+while True:
+    signal.pause()
+'''
+    parent = f'''
+import importlib.machinery, importlib.util, signal, sys
+sys.dont_write_bytecode = True
+loader = importlib.machinery.SourceFileLoader('run_tests', {str(SCRIPT)!r})
+run_tests = importlib.util.module_from_spec(importlib.util.spec_from_loader('run_tests', loader))
+loader.exec_module(run_tests)
+signal.signal(signal.SIGTERM, run_tests.stop)
+run_tests.run_child([sys.executable, '-c', {child!r}])
+'''
+    process = subprocess.Popen([sys.executable, '-c', parent], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True, env={**os.environ})
+    expect(process.stdout.readline(), 'ready\n')
+    process.send_signal(signal.SIGTERM)
+    expect(process.stdout.readline(), 'cleaned\n')
+    assert process.wait(20) != 0
+
+
+tap.main(tap.cases_of(globals()))
