@@ -42,7 +42,7 @@ def test_counting():
         junit.write_text(JUNIT)
         counts = run_tests.count_junit(junit)
         expect(str(counts), '2 passed, 2 failed, 1 skipped')
-        expect(counts.failures, ['p.a: three', 'p.a: four'])
+        expect(counts.failures, ['a: three', 'a: four'])
         counts.add(run_tests.count_junit(junit))
         expect(str(counts), '4 passed, 4 failed, 2 skipped')
 
