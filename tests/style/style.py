@@ -8,6 +8,7 @@ runs them on the project, and on bad samples that they must complain about.
 import ast
 import pathlib
 import re
+import shutil
 import subprocess
 
 # Who may include whom, below driver/: a folder's own files are always allowed.
@@ -51,6 +52,8 @@ NOT_IN_A_DAEMON = {
     'g_usleep': 'wait for a condition with a deadline',
 }
 MACHINE_PATHS = re.compile(r'"(/(?:home|root|work|src|tmp|opt|usr)(?:/[^"]*)?)"')
+# Below the root of a tree without git: what a build or a run has made.
+NOT_OURS = r'(build[^/]*|\.git|\.cache|tests/lab/artifacts)/|.*__pycache__/'
 
 
 class Tree:
@@ -61,14 +64,18 @@ class Tree:
         self.paths = sorted(self._list())
 
     def _list(self):
-        git = subprocess.run(['git', '-C', self.root, 'ls-files', '-co', '--exclude-standard', '-z'],
-                             capture_output=True, text=True)
-        if git.returncode == 0 and (self.root / '.git').exists():
-            names = [n for n in git.stdout.split('\0') if n]
-        else:
+        names = self._known_to_git()
+        if names is None:  # a tarball, or no git on this machine
             names = [str(p.relative_to(self.root)) for p in self.root.rglob('*')]
-            names = [n for n in names if not re.match(r'(build[^/]*|\.git|\.cache)/', n)]
+            names = [n for n in names if not re.match(NOT_OURS, n)]
         return [n for n in names if (self.root / n).is_file() and not (self.root / n).is_symlink()]
+
+    def _known_to_git(self):
+        if not (self.root / '.git').exists() or not shutil.which('git'):
+            return None
+        git = subprocess.run(['git', '-C', self.root, 'ls-files', '-co', '--exclude-standard',
+                              '-z'], capture_output=True, text=True)
+        return [n for n in git.stdout.split('\0') if n] if git.returncode == 0 else None
 
     def text(self, path):
         return (self.root / path).read_text(errors='replace')
