@@ -45,7 +45,7 @@ SAMPLES = {
         'good': [{'driver/util/a.c': '/* exit(1) */\nx->exit(1);\nmy_exit(1);\nf("exit(1)");\n'
                   '"/etc/libvirt/holdfast.conf";\n'}, {'plugin/a.c': 'exit(1);\n'}],
         'bad': [{'driver/util/a.c': f'    {call}(1);\n'} for call in style.NOT_IN_A_DAEMON] +
-               [{'driver/util/a.c': 'f("/usr/lib/x");\n'}, {'driver/util/a.h': '#define A "/work"\n'}],
+               [{'driver/util/a.c': 'f("/usr/lib/x");\n'}, {'driver/util/a.h': '#define A "/srv"\n'}],
     },
     'check_length': {
         'good': [{'driver/a.c': '\n' * style.MAX_FILE_LINES}, {'a.py': 'def f():\n    pass\n'}],

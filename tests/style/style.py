@@ -51,7 +51,7 @@ NOT_IN_A_DAEMON = {
     'usleep': 'wait for a condition with a deadline',
     'g_usleep': 'wait for a condition with a deadline',
 }
-MACHINE_PATHS = re.compile(r'"(/(?:home|root|work|src|tmp|opt|usr)(?:/[^"]*)?)"')
+MACHINE_PATHS = re.compile(r'"(/(?:home|root|srv|mnt|tmp|opt|usr)(?:/[^"]*)?)"')
 # Below the root of a tree without git: what a build or a run has made.
 NOT_OURS = r'(build[^/]*|\.git|\.cache|tests/lab/artifacts)/|.*__pycache__/'
 
