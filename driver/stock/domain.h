@@ -1,0 +1,36 @@
+/*
+ * domain.h: what libvirt's own domain object says of its job
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <libvirt/libvirt.h>
+#include <sys/types.h>
+
+typedef enum {
+    STOCK_ASYNC_NONE,
+    STOCK_ASYNC_OUT,   /* an outgoing migration */
+    STOCK_ASYNC_IN,    /* an incoming migration */
+    STOCK_ASYNC_OTHER, /* save, dump, snapshot, start, backup */
+} StockAsync;
+
+typedef struct {
+    StockAsync async;
+    int phase;                /* qemuMigrationJobPhase, 0 when there is none */
+    gboolean perform_done;    /* phase is PERFORM3_DONE: the source waits for Confirm */
+    gboolean postcopy_failed; /* phase is POSTCOPY_FAILED: libvirt completes it unattended */
+    guint64 owner;            /* the thread that drives the job; 0: nobody does */
+    gboolean active;          /* QEMU runs */
+    pid_t pid;                /* of QEMU, 0 when it does not run */
+} StockJob;
+
+/**
+ * stock_domain_job:
+ *
+ * A snapshot, taken under the domain's lock. FALSE when the domain is gone; @job is then untouched.
+ * The thread's libvirt error is left as it was. Waits for the domain's lock (short: libvirt
+ * never holds it while it waits for QEMU). Any thread, with no domain locked.
+ */
+gboolean stock_domain_job(virDomainPtr dom, StockJob *job);

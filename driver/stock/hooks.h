@@ -1,0 +1,42 @@
+/*
+ * hooks.h: the few internals of the stock driver that we step in front of
+ *
+ * The stock module calls its own functions through its PLT, and a function of the same name in a
+ * library opened earlier with RTLD_GLOBAL takes precedence. Ours always end in the stock function
+ * and pass through when nothing else of Holdfast came up.
+ *
+ * qemuMonitorEmitMigrationStatus: every MIGRATION event, at once, whatever job runs.
+ * qemuMonitorJSONSetCapabilities: turns out-of-band commands on, which libvirt never does.
+ * qemuProcessIncomingDefNew: mends the crash of a resume (hooks-incoming.c, a library of its own
+ * because its signature differs between versions).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+/**
+ * HooksMigrationFn:
+ * @uuid: of the domain, VIR_UUID_BUFLEN bytes, valid during the call
+ * @status: QEMU's MigrationStatus, "postcopy-paused"; a static string
+ *
+ * Called on the thread that reads the domain's monitor, with the monitor locked, before libvirt
+ * handles the event: it must return at once, and may call neither libvirt nor QEMU. Post it.
+ */
+typedef void (*HooksMigrationFn)(const unsigned char *uuid, const char *status, gpointer opaque);
+
+/** At most one; NULL takes it away (a call under way may still be running). Any thread. */
+void hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque);
+
+/**
+ * hooks_bind:
+ * @stock: the stock module's dlopen handle
+ *
+ * Finds the functions behind the hooks. Before any of them can be called: when the module is
+ * loaded, whatever else fails.
+ */
+void hooks_bind(gpointer stock);
+
+/** Whether a monitor (qemuMonitor) has out-of-band commands. The caller holds a reference. */
+gboolean hooks_monitor_has_oob(gpointer monitor);

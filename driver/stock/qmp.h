@@ -1,0 +1,68 @@
+/*
+ * qmp.h: QMP commands over libvirt's own monitor, also in the middle of a migration
+ *
+ * A command runs as a MODIFY_MIGRATION_SAFE job, which the job masks of both sides of a migration
+ * admit (libvirt 9.0.0 and 11.3.0, src/qemu/qemu_migration.c), so that it needs neither the thread
+ * that drives the migration nor virDomainQemuMonitorCommand, which would taint the domain.
+ *
+ * Every call blocks until QEMU answers: in-band, a destination that is paused in postcopy may never
+ * answer, since its main loop may wait for a missing page. Send such a one out-of-band commands
+ * alone. Call from threads that may block, never from the engine's. The thread's libvirt error is
+ * left as it was.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <libvirt/libvirt.h>
+
+#define QMP_ERROR (qmp_error_quark())
+GQuark qmp_error_quark(void);
+
+typedef enum {
+    QMP_ERROR_COMMAND,  /* QEMU refused; the message is "CLASS: DESCRIPTION" */
+    QMP_ERROR_GONE,     /* there is no such domain any more */
+    QMP_ERROR_INACTIVE, /* the domain does not run */
+    QMP_ERROR_BUSY,     /* no job within libvirt's 30 s */
+    QMP_ERROR_MONITOR,  /* the monitor failed: QEMU died, or an invalid command */
+    QMP_ERROR_REPLY,    /* an answer that is no QMP */
+} QmpError;
+
+/**
+ * qmp_execute:
+ * @json: a whole command, {"execute": ..., "arguments": ...}; text in it through qmp_quote()
+ *
+ * Returns: (transfer full): the answer as QEMU gave it, {"return": ...}; NULL with @error set.
+ */
+char *qmp_execute(virDomainPtr dom, const char *json, GError **error);
+
+/**
+ * qmp_execute_oob:
+ * @command: "migrate-recover", "migrate-pause", ...: one that QEMU allows out of band
+ * @arguments: (nullable): a JSON object
+ *
+ * Out of band where the domain's monitor can, in-band otherwise.
+ */
+char *qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GError **error);
+
+/** Whether the domain's monitor has out-of-band commands; FALSE for one that does not run. */
+gboolean qmp_has_oob(virDomainPtr dom);
+
+/** A JSON string literal with its quotes; invalid UTF-8 is replaced. Free with g_free(). */
+char *qmp_quote(const char *text);
+
+/**
+ * qmp_parse_reply: the pure part of qmp_execute()
+ *
+ * FALSE with QMP_ERROR_COMMAND for {"error": ...} and QMP_ERROR_REPLY for what is not an answer.
+ */
+gboolean qmp_parse_reply(const char *reply, GError **error);
+
+/**
+ * qmp_reply_string:
+ *
+ * A string member of the answer's "return" object itself, as "status" of query-migrate, never of an
+ * object within it. Free with g_free(); NULL when it is not there or not a string.
+ */
+char *qmp_reply_string(const char *reply, const char *member);

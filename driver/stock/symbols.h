@@ -1,0 +1,69 @@
+/*
+ * symbols.h: libvirt's private functions that we call
+ *
+ * Found with dlsym(), never linked to: their version node carries libvirt's version
+ * (LIBVIRT_PRIVATE_11.3.0), and a link to it would keep the module from loading after an upgrade.
+ * The signatures were compared in libvirt 9.0.0 and 11.3.0 and are the same; libvirt's types are
+ * pointers without a type here, and its enums ints.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <stdbool.h>
+
+/* clang-format off */
+
+/* In libvirt.so. */
+#define SYMBOLS_LIBVIRT(X)                                                                         \
+    X(virRegisterConnectDriver, int, (void *driver, bool set_shared_drivers))                      \
+    X(virDomainObjBeginJob, int, (void *vm, int job))                                              \
+    X(virDomainObjEndJob, void, (void *vm))                                                        \
+    X(virDomainObjEndAPI, void, (void **vm))                                                       \
+    X(virErrorPreserveLast, void, (virErrorPtr *saved))                                            \
+    X(virErrorRestore, void, (virErrorPtr *saved))                                                 \
+    X(virRaiseErrorFull, void, (const char *file, const char *function, size_t line, int domain,   \
+        int code, virErrorLevel level, const char *str1, const char *str2, const char *str3,       \
+        int int1, int int2, const char *format, ...))                                              \
+    X(virLogMessage, void, (void *source, int priority, const char *file, int line,                \
+        const char *function, void *metadata, const char *format, ...))                            \
+    X(virJSONValueFromString, void *, (const char *json))                                          \
+    X(virJSONValueFree, void, (void *value))                                                       \
+    X(virJSONValueObjectGet, void *, (void *object, const char *key))                              \
+    X(virJSONValueObjectGetObject, void *, (void *object, const char *key))                        \
+    X(virJSONValueObjectGetString, const char *, (void *object, const char *key))                  \
+    X(virIdentityGetSystem, void *, (void))                                                        \
+    X(virIdentitySetCurrent, int, (void *identity))
+
+/* In the stock QEMU driver's module. */
+#define SYMBOLS_QEMU(X)                                                                            \
+    X(qemuDomainObjFromDomain, void *, (virDomainPtr dom))                                         \
+    X(qemuDomainGetMonitor, void *, (void *vm))                                                    \
+    X(qemuDomainObjEnterMonitor, void, (void *vm))                                                 \
+    X(qemuDomainObjExitMonitor, void, (void *vm))                                                  \
+    X(qemuMonitorArbitraryCommand, int, (void *monitor, const char *command, int fd, char **reply, \
+        bool hmp))                                                                                 \
+    X(qemuMonitorEmitMigrationStatus, void, (void *monitor, int status))                           \
+    X(qemuMonitorJSONSetCapabilities, int, (void *monitor))
+/* clang-format on */
+
+typedef struct {
+#define SYMBOLS_MEMBER(name, ret, args) ret(*name) args;
+    SYMBOLS_LIBVIRT(SYMBOLS_MEMBER)
+    SYMBOLS_QEMU(SYMBOLS_MEMBER)
+#undef SYMBOLS_MEMBER
+} Symbols;
+
+/** The functions; a member is NULL until it is loaded. */
+extern Symbols symbols;
+
+/**
+ * symbols_load:
+ * @stock: the stock module's dlopen handle; NULL loads those of libvirt.so alone (for tests)
+ *
+ * FALSE when one is missing; the error names it. Once, when the module is loaded.
+ */
+gboolean symbols_load(gpointer stock, GError **error);
