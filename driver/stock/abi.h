@@ -44,7 +44,6 @@ typedef struct {
     int job_modify_migration_safe; /* VIR_JOB_MODIFY_MIGRATION_SAFE */
     int phase_perform3_done;       /* QEMU_MIGRATION_PHASE_PERFORM3_DONE */
     int phase_postcopy_failed;     /* QEMU_MIGRATION_PHASE_POSTCOPY_FAILED */
-    int from_qemu;                 /* VIR_FROM_QEMU, the error domain */
 
     /* qemuMonitorMigrationStatus: QEMU's name of each number, NULL at the end. */
     const char *const *migration_status;

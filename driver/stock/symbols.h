@@ -20,14 +20,14 @@
 /* In libvirt.so. */
 #define SYMBOLS_LIBVIRT(X)                                                                         \
     X(virRegisterConnectDriver, int, (void *driver, bool set_shared_drivers))                      \
+    X(virRegisterStateDriver, int, (void *driver))                                                 \
     X(virDomainObjBeginJob, int, (void *vm, int job))                                              \
     X(virDomainObjEndJob, void, (void *vm))                                                        \
     X(virDomainObjEndAPI, void, (void **vm))                                                       \
     X(virErrorPreserveLast, void, (virErrorPtr *saved))                                            \
     X(virErrorRestore, void, (virErrorPtr *saved))                                                 \
-    X(virRaiseErrorFull, void, (const char *file, const char *function, size_t line, int domain,   \
-        int code, virErrorLevel level, const char *str1, const char *str2, const char *str3,       \
-        int int1, int int2, const char *format, ...))                                              \
+    X(virReportErrorHelper, void, (int domain, int code, const char *file, const char *function,   \
+        size_t line, const char *format, ...))                                                     \
     X(virLogMessage, void, (void *source, int priority, const char *file, int line,                \
         const char *function, void *metadata, const char *format, ...))                            \
     X(virJSONValueFromString, void *, (const char *json))                                          \

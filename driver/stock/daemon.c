@@ -1,0 +1,74 @@
+/*
+ * daemon.c: a state driver that passes on what the daemon does
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "stock/daemon.h"
+
+#include <gio/gio.h>
+#include <glib/gi18n-lib.h>
+#include <stdbool.h>
+
+#include "stock/symbols.h"
+
+/* virDrvStateInitResult, src/driver-state.h. "Skipped" would end a daemon that must have us. */
+enum { STATE_INIT_COMPLETE = 1 };
+
+/* struct _virStateDriver, src/driver-state.h: the same in libvirt 9.0.0 and 11.3.0;
+ * scripts/extract-abi asserts the layout. */
+typedef struct {
+    const char *name;
+    bool initialized;
+    int (*initialize)(
+        bool privileged, const char *root, bool monolithic, gpointer inhibit, gpointer opaque);
+    int (*cleanup)(void);
+    int (*reload)(void);
+    int (*stop)(void); /* a session's end, which stops guests: not the daemon's */
+    int (*shutdown_prepare)(void);
+    int (*shutdown_wait)(void);
+} StateDriver;
+
+static const DaemonLifecycle *lifecycle;
+
+static int
+initialize(bool privileged, const char *root, bool monolithic, gpointer inhibit, gpointer opaque)
+{
+    if (!root && lifecycle->start)
+        lifecycle->start(privileged);
+    return STATE_INIT_COMPLETE;
+}
+
+static int
+reload(void)
+{
+    if (lifecycle->reload)
+        lifecycle->reload();
+    return 0;
+}
+
+static int
+shutdown_prepare(void)
+{
+    if (lifecycle->stop)
+        lifecycle->stop();
+    return 0;
+}
+
+gboolean
+daemon_register(const DaemonLifecycle *listener, GError **error)
+{
+    static StateDriver driver = {
+        .name = "holdfast",
+        .initialize = initialize,
+        .reload = reload,
+        .shutdown_prepare = shutdown_prepare,
+    };
+
+    lifecycle = listener;
+    if (symbols.virRegisterStateDriver(&driver) < 0) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    _("libvirt takes no further state driver: %1$s"), virGetLastErrorMessage());
+        return FALSE;
+    }
+    return TRUE;
+}

@@ -1,0 +1,29 @@
+/*
+ * daemon.h: the life of the daemon we are in
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+/** What the daemon does, as it happens; each may be NULL. None may wait for a domain or QEMU. */
+typedef struct {
+    /* Every driver is up, the QEMU driver too: connections can be opened. On the thread that
+     * initialises the drivers. @privileged: qemu:///system is served, else qemu:///session. */
+    void (*start)(gboolean privileged);
+    /* SIGHUP: read the configuration again. On a thread of its own. */
+    void (*reload)(void);
+    /* It shuts down, and waits at most 30 s for calls under way: let go of those we hold. On the
+     * main loop's thread, while others still run. May come without start. */
+    void (*stop)(void);
+} DaemonLifecycle;
+
+/**
+ * daemon_register:
+ * @lifecycle: static
+ *
+ * A state driver of ours. Once, after the stock driver registered its own, so that start() comes
+ * after it is up. Not called for an embedded driver (qemu:///embed).
+ */
+gboolean daemon_register(const DaemonLifecycle *lifecycle, GError **error);

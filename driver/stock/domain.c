@@ -1,0 +1,86 @@
+/*
+ * domain.c: reads of libvirt's own domain object
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "stock/domain.h"
+
+#include <string.h>
+
+#include "stock/domain-priv.h"
+#include "stock/error.h"
+#include "stock/symbols.h"
+#include "stock/table.h"
+
+/* Members are copied out by their width, which scripts/extract-abi asserts. */
+#define READ(value, object, offset)                                                                \
+    memcpy((value), (const char *)(object) + (offset), sizeof(*(value)))
+
+static StockAsync
+async_of(const AbiRow *row, int async)
+{
+    if (async == 0)
+        return STOCK_ASYNC_NONE;
+    if (async == row->async_migration_out)
+        return STOCK_ASYNC_OUT;
+    if (async == row->async_migration_in)
+        return STOCK_ASYNC_IN;
+    return STOCK_ASYNC_OTHER;
+}
+
+static void
+read_job(gconstpointer vm, const AbiRow *row, StockJob *out)
+{
+    unsigned long long owner;
+    gconstpointer job;
+    int async;
+
+    READ(&job, vm, row->domain_job);
+    READ(&async, job, row->job_async);
+    READ(&owner, job, row->job_async_owner);
+    READ(&out->phase, job, row->job_phase);
+    READ(&out->pid, vm, row->domain_pid);
+    out->async = async_of(row, async);
+    out->owner = owner;
+    out->perform_done = out->phase == row->phase_perform3_done;
+    out->postcopy_failed = out->phase == row->phase_postcopy_failed;
+    out->active = stock_domain_is_active(vm);
+}
+
+gboolean
+stock_domain_is_active(gconstpointer vm)
+{
+    const AbiRow *row = table_row();
+    gconstpointer def;
+    int id;
+
+    READ(&def, vm, row->domain_def);
+    READ(&id, def, row->def_id);
+    return id != -1;
+}
+
+const unsigned char *
+stock_domain_uuid_of_monitor(gconstpointer monitor)
+{
+    const AbiRow *row = table_row();
+    gconstpointer vm, def;
+
+    READ(&vm, monitor, row->monitor_vm);
+    READ(&def, vm, row->domain_def);
+    return (const unsigned char *)def + row->def_uuid;
+}
+
+gboolean
+stock_domain_job(virDomainPtr dom, StockJob *out)
+{
+    virErrorPtr saved = stock_error_save();
+    gpointer vm = symbols.qemuDomainObjFromDomain(dom);
+    gboolean found = vm != NULL;
+
+    if (vm) {
+        read_job(vm, table_row(), out);
+        symbols.virDomainObjEndAPI(&vm);
+    }
+    stock_error_restore(saved);
+    return found;
+}

@@ -1,0 +1,111 @@
+/*
+ * hooks.c: the hooks whose signatures are the same in every version we know
+ *
+ * The functions with the stock names are exported from holdfast-driver.so. Each was checked in
+ * libvirt 9.0.0 and 11.3.0, src/qemu/qemu_monitor.h and qemu_monitor_json.h.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "stock/hooks.h"
+
+#include <dlfcn.h>
+#include <glib-object.h>
+#include <stdbool.h>
+
+#include "stock/domain-priv.h"
+#include "stock/qmp.h"
+#include "stock/symbols.h"
+#include "stock/table.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* The stock module calls these; nothing of ours does. */
+EXPORT void qemuMonitorEmitMigrationStatus(gpointer monitor, int status);
+EXPORT int qemuMonitorJSONSetCapabilities(gpointer monitor);
+
+/* Apart from `symbols`, because these must work even when that could not be loaded. */
+static struct {
+    void (*emit_migration_status)(gpointer monitor, int status);
+    int (*set_capabilities)(gpointer monitor);
+} stock_functions;
+
+typedef struct {
+    HooksMigrationFn fn;
+    gpointer opaque;
+} Listener;
+
+static GMutex listener_lock;
+static Listener listener;
+
+void
+hooks_bind(gpointer stock)
+{
+    *(gpointer *)&stock_functions.emit_migration_status =
+        dlsym(stock, "qemuMonitorEmitMigrationStatus");
+    *(gpointer *)&stock_functions.set_capabilities = dlsym(stock, "qemuMonitorJSONSetCapabilities");
+}
+
+void
+hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque)
+{
+    g_mutex_lock(&listener_lock);
+    listener = (Listener){fn, opaque};
+    g_mutex_unlock(&listener_lock);
+}
+
+void
+qemuMonitorEmitMigrationStatus(gpointer monitor, int status)
+{
+    const AbiRow *row = table_row();
+    const char *name = row ? abi_migration_status(row, status) : NULL;
+    Listener to;
+
+    g_mutex_lock(&listener_lock);
+    to = listener;
+    g_mutex_unlock(&listener_lock);
+    if (to.fn && name)
+        to.fn(stock_domain_uuid_of_monitor(monitor), name, to.opaque);
+    stock_functions.emit_migration_status(monitor, status);
+}
+
+/* A property of the monitor, which is a GObject, so that it is gone with it. */
+static GQuark
+oob_quark(void)
+{
+    return g_quark_from_static_string("holdfast-oob");
+}
+
+gboolean
+hooks_monitor_has_oob(gpointer monitor)
+{
+    return g_object_get_qdata(monitor, oob_quark()) != NULL;
+}
+
+static gboolean
+enable_oob(gpointer monitor)
+{
+    g_autofree char *reply = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (symbols.qemuMonitorArbitraryCommand(
+            monitor, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}", -1,
+            &reply, false) < 0)
+        return FALSE;
+    if (!qmp_parse_reply(reply, &error)) {
+        g_info("this QEMU has no out-of-band commands: %s", error->message);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Called once a monitor connection, with the monitor locked, before any other command. A refusal
+ * leaves QEMU waiting for the capabilities, so that the stock call then does its work. */
+int
+qemuMonitorJSONSetCapabilities(gpointer monitor)
+{
+    if (table_row() && enable_oob(monitor)) {
+        g_object_set_qdata(monitor, oob_quark(), GINT_TO_POINTER(TRUE));
+        return 0;
+    }
+    return stock_functions.set_capabilities(monitor);
+}
