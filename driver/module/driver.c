@@ -84,8 +84,10 @@ prepare(unsigned long libvirt_version)
     g_autoptr(GError) error = NULL;
 
     row = abi_find(libvirt_version);
-    if (!row || virGetVersion(&running, NULL, NULL) < 0 || running != libvirt_version)
+    if (!row)
         return "holdfast-driver.so does not know this version of libvirt";
+    if (virGetVersion(&running, NULL, NULL) < 0 || running != libvirt_version)
+        return g_strdup_printf("libvirt %lu runs, not %s", running, row->name);
     if (row->incoming_fd_unchecked && !open_incoming_hooks(&error))
         return reason_of(g_steal_pointer(&error));
     return NULL;
@@ -114,8 +116,10 @@ registered(void)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!daemon_register(&lifecycle, &error))
+    if (!daemon_register(&lifecycle, &error)) {
+        table_retire();
         return reason_of(g_steal_pointer(&error));
+    }
     return NULL;
 }
 

@@ -50,6 +50,7 @@ static struct {
     gpointer *ours;  /* row->table_slots pointers; connections point here for good */
     gpointer *stock; /* atomic; libvirt's own table, NULL until the first connection */
     GMutex install_lock;
+    int retired; /* atomic */
 } table;
 
 /* Whether this thread is in the nested open. */
@@ -147,7 +148,7 @@ ready(virConnectPtr conn)
 static int
 connect_open(virConnectPtr conn, virConnectAuthPtr auth, void *conf, unsigned int flags)
 {
-    if (nested || !ready(conn))
+    if (nested || g_atomic_int_get(&table.retired) || !ready(conn))
         return OPEN_DECLINED;
     return TABLE_STOCK(connectOpen)(conn, auth, conf, flags);
 }
@@ -180,6 +181,12 @@ table_register(const AbiRow *row,
         return FALSE;
     }
     return TRUE;
+}
+
+void
+table_retire(void)
+{
+    g_atomic_int_set(&table.retired, TRUE);
 }
 
 gpointer

@@ -44,6 +44,9 @@ gboolean table_register(const AbiRow *row,
                         gsize n_overrides,
                         GError **error);
 
+/** Declines every connection from now on, for a start that failed after table_register(). */
+void table_retire(void);
+
 /**
  * table_stock:
  *
