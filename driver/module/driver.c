@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "module/entry.h"
+#include "module/library.h"
 #include "stock/abi.h"
 #include "stock/daemon.h"
 #include "stock/hooks-incoming.h"
@@ -56,6 +57,11 @@ open_incoming_hooks(GError **error)
     }
     folder = g_path_get_dirname(info.dli_fname);
     path = g_build_filename(folder, HOOKS_INCOMING_FILE, NULL);
+    if (!library_is_whole(path)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    _("%1$s is cut short; reinstall Holdfast"), path);
+        return FALSE;
+    }
     incoming_library = dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
     if (!incoming_library) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, _("%1$s; reinstall Holdfast"),

@@ -24,6 +24,7 @@
 
 #include "config.h"
 #include "module/entry.h"
+#include "module/library.h"
 #include "stock/abi.h"
 
 #define STOCK_MODULE "libvirt_driver_qemu.so"
@@ -117,6 +118,10 @@ open_driver(char *reason, size_t size)
     }
     if (!driver_path(path, sizeof(path))) {
         snprintf(reason, size, "the path of holdfast-driver.so cannot be told");
+        return NULL;
+    }
+    if (!library_is_whole(path)) {
+        snprintf(reason, size, "%s is cut short; reinstall Holdfast", path);
         return NULL;
     }
     driver = dlopen(path, RTLD_NOW | RTLD_LOCAL);

@@ -7,8 +7,9 @@
  *
  * Every call blocks until QEMU answers: in-band, a destination that is paused in postcopy may never
  * answer, since its main loop may wait for a missing page. Send such a one out-of-band commands
- * alone. Call from threads that may block, never from the engine's. The thread's libvirt error is
- * left as it was.
+ * alone. Call from threads that may block, never from the engine's, nor from one that drives a job
+ * of the domain (a stock slot is then still under way on it). The thread's libvirt error is left as
+ * it was.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

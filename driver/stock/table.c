@@ -96,8 +96,9 @@ find_stock(const char *uri)
     }
     stock = driver_of(inner);
     if (!looks_right(stock)) {
-        g_warning("the stock driver's table is not that of libvirt %s, leaving connections to it; "
-                  "install a Holdfast made for this libvirt",
+        table_retire();
+        g_warning("the stock driver's table is not that of libvirt %s, leaving all connections to "
+                  "it; install a Holdfast made for this libvirt",
                   table.row->name);
         stock = NULL;
     }

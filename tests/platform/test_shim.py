@@ -106,13 +106,20 @@ def alone(folder):
     return path
 
 
+def hooks_truncated(folder):
+    hooks = "holdfast-hooks-incoming.so"
+    (folder / hooks).write_bytes(DRIVER.with_name(hooks).read_bytes()[:5000])
+    return alone(folder)
+
+
 CASES = {
     "off": ({"HOLDFAST": "off"}, None, "HOLDFAST=off"),
     "version-unknown": ({"HOLDFAST_LIBVIRT_VERSION": "99.1.2"}, None, r"libvirt 99\.1\.2 .*known"),
     "version-untrue": ({"HOLDFAST_LIBVIRT_VERSION": "9.0.0"}, None, r"runs, not 9\.0\.0"),
     "missing": ({"HOLDFAST_DRIVER": "/nonexistent/holdfast-driver.so"}, None, "nonexistent"),
     "not-elf": ({}, not_elf, "holdfast-driver.so: "),
-    "truncated": ({}, truncated, "holdfast-driver.so: "),
+    "truncated": ({}, truncated, "cut short"),
+    "hooks-truncated": ({}, hooks_truncated, "hooks-incoming.so is cut short"),
     "no-entry": ({}, lambda _: DRIVER.with_name("holdfast-hooks-incoming.so"),
                  "holdfast_driver_entry"),
     "other-release": ({}, lambda _: FIXTURES / "refuse-release.so", "0.0.0-other"),
@@ -160,7 +167,48 @@ def test_active_guest(tmp_path):
         daemon.virsh("resume", "shim")
         assert "running" in daemon.virsh("domstate", "shim")
         daemon.virsh("destroy", "shim")
-        assert "error" not in daemon.log()
+
+
+HOOKS = {
+    "qemuMonitorEmitMigrationStatus": "holdfast-driver.so",
+    "qemuMonitorJSONSetCapabilities": "holdfast-driver.so",
+    "qemuProcessIncomingDefNew": "holdfast-hooks-incoming.so",
+}
+
+
+def bindings(folder):
+    """symbol -> library, for the stock module's calls of what it defines itself.
+
+    The first of each: those that follow are our own look-ups of the stock functions.
+    """
+    text = "".join(path.read_text(errors="replace") for path in folder.glob("bindings.*"))
+    found = re.findall(r"binding file \S*/connection-driver/libvirt_driver_qemu\.so \[0\] to (\S+) "
+                       r"\[0\]: normal symbol `(\w+)'", text)
+    return {symbol: os.path.basename(library) for library, symbol in reversed(found)}
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_hooks_come_first(active, tmp_path):
+    env = {"LD_DEBUG": "bindings", "LD_DEBUG_OUTPUT": str(tmp_path / "bindings")}
+    if not active:
+        env["HOLDFAST_DRIVER"] = str(FIXTURES / "refuse-prepare.so")
+    with Daemon(**env) as daemon:
+        assert len(daemon.notes()) == 1
+        version = daemon.virsh("version")
+    bound = bindings(tmp_path)
+    for symbol, library in HOOKS.items():
+        if symbol == "qemuProcessIncomingDefNew" and "library: libvirt 11.3.0" not in version:
+            library = "libvirt_driver_qemu.so"
+        assert bound[symbol] == (library if active else "libvirt_driver_qemu.so")
+
+
+def test_monitor_has_oob(tmp_path):
+    guest = tmp_path / "guest.xml"
+    guest.write_text(GUEST, encoding="utf-8")
+    with Daemon() as daemon:
+        daemon.virsh("create", str(guest))
+        daemon.virsh("destroy", "shim")
+        assert re.search(r'qmp_capabilities.*"oob"', daemon.log())
 
 
 def test_no_stock_driver():
