@@ -95,6 +95,12 @@ on_deadline(gpointer user_data)
 }
 
 static void
+on_flushed(GObject *source, GAsyncResult *result, gpointer user_data)
+{
+    g_dbus_connection_close(G_DBUS_CONNECTION(source), NULL, NULL, NULL);
+}
+
+static void
 drop_connection(Bus *bus)
 {
     if (!bus->connection)
@@ -103,7 +109,8 @@ drop_connection(Bus *bus)
     g_dbus_connection_signal_unsubscribe(bus->connection, bus->subscription);
     g_signal_handler_disconnect(bus->connection, bus->closed_handler);
     if (!g_dbus_connection_is_closed(bus->connection))
-        g_dbus_connection_close(bus->connection, NULL, NULL, NULL);
+        g_dbus_connection_flush(bus->connection, NULL, on_flushed,
+                                NULL); /* a close drops what waits */
     g_clear_object(&bus->connection);
 }
 

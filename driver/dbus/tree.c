@@ -65,13 +65,17 @@ set_properties(HoldfastDBusSession *session, const Status *status)
     set_text(session, "uuid", status->uuid);
     set_text(session, "peer", status->peer);
     set_text(session, "message", status->message);
-    g_object_set(
-        session, "role", migration_role_to_string(status->role), "state",
-        migration_state_to_string(status->state), "reason", pause_reason_to_string(status->reason),
-        "started-at", usec(status->started_at_usec), "pauses", status->pauses, "recoveries",
-        status->recoveries, "paused-usec", status->paused_usec, "last-outage-usec",
-        status->last_outage_usec, "attempts", status->attempts, "next-attempt-at",
-        usec(status->next_attempt_at_usec), "history", history_to_variant(status->history), NULL);
+    holdfast_dbus_session_set_role(session, migration_role_to_string(status->role));
+    holdfast_dbus_session_set_state(session, migration_state_to_string(status->state));
+    holdfast_dbus_session_set_reason(session, pause_reason_to_string(status->reason));
+    holdfast_dbus_session_set_started_at(session, usec(status->started_at_usec));
+    holdfast_dbus_session_set_pauses(session, status->pauses);
+    holdfast_dbus_session_set_recoveries(session, status->recoveries);
+    holdfast_dbus_session_set_paused_usec(session, status->paused_usec);
+    holdfast_dbus_session_set_last_outage_usec(session, status->last_outage_usec);
+    holdfast_dbus_session_set_attempts(session, status->attempts);
+    holdfast_dbus_session_set_next_attempt_at(session, usec(status->next_attempt_at_usec));
+    holdfast_dbus_session_set_history(session, history_to_variant(status->history));
 }
 
 /* What the details of every signal begin with. */
