@@ -11,6 +11,8 @@
 #include "config.h"
 #include "module/entry.h"
 #include "module/library.h"
+#include "run/calls.h"
+#include "run/host.h"
 #include "stock/abi.h"
 #include "stock/daemon.h"
 #include "stock/hooks-incoming.h"
@@ -22,15 +24,11 @@
 static const AbiRow *row;
 static gpointer incoming_library; /* a dlopen handle, NULL where it is not needed */
 
-/* The calls we answer ourselves. */
-static const TableOverride *
-overrides(gsize *n_overrides)
-{
-    *n_overrides = 0;
-    return NULL;
-}
-
-static const DaemonLifecycle lifecycle = {NULL};
+static const DaemonLifecycle lifecycle = {
+    .start = host_start,
+    .reload = host_reload,
+    .stop = host_stop,
+};
 
 /* The module is never unloaded: a reason may be kept for good. */
 static const char *
@@ -104,7 +102,7 @@ attach(void *stock)
 {
     g_autoptr(GError) error = NULL;
     gsize n_overrides = 0;
-    const TableOverride *calls = overrides(&n_overrides);
+    const TableOverride *overrides = calls_overrides(&n_overrides);
 
     hooks_bind(stock);
     bind_incoming_hooks(stock);
@@ -112,7 +110,9 @@ attach(void *stock)
     if (!symbols_load(stock, &error))
         return reason_of(g_steal_pointer(&error));
     log_install();
-    if (!table_register(row, stock, calls, n_overrides, &error))
+    if (!host_init(&error))
+        return reason_of(g_steal_pointer(&error));
+    if (!table_register(row, stock, overrides, n_overrides, &error))
         return reason_of(g_steal_pointer(&error));
     return NULL;
 }

@@ -1,0 +1,254 @@
+/*
+ * calls.c: the calls of libvirt's API that pass through Holdfast
+ *
+ * Migration goes to p2p.c, phases.c and resume.c; here are the ways there, a person's pause, and
+ * the check of a policy before a domain is defined with it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/calls.h"
+
+#include "run/error.h"
+#include "run/host.h"
+#include "run/migration.h"
+#include "run/p2p.h"
+#include "run/phases.h"
+#include "run/resume.h"
+
+/* --- migration --- */
+
+static char *
+calls_begin(virDomainPtr dom,
+            virTypedParameterPtr params,
+            int nparams,
+            char **cookieout,
+            int *cookieoutlen,
+            unsigned int flags)
+{
+    g_autoptr(Migration) paused = NULL;
+
+    if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
+        paused = resume_find_source(dom);
+        if (paused)
+            return resume_begin(paused, dom, cookieout, cookieoutlen, flags);
+        return TABLE_STOCK(domainMigrateBegin3Params)(dom, params, nparams, cookieout, cookieoutlen,
+                                                      flags);
+    }
+    return phases_begin(dom, params, nparams, cookieout, cookieoutlen, flags);
+}
+
+static int
+calls_prepare(virConnectPtr dconn,
+              virTypedParameterPtr params,
+              int nparams,
+              const char *cookiein,
+              int cookieinlen,
+              char **cookieout,
+              int *cookieoutlen,
+              char **uri_out,
+              unsigned int flags)
+{
+    int rc;
+
+    if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
+        if (resume_prepare(params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen, uri_out,
+                           &rc))
+            return rc;
+        return TABLE_STOCK(domainMigratePrepare3Params)(
+            dconn, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen, uri_out, flags);
+    }
+    return phases_prepare(dconn, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen,
+                          uri_out, flags);
+}
+
+static int
+calls_perform(virDomainPtr dom,
+              const char *dconnuri,
+              virTypedParameterPtr params,
+              int nparams,
+              const char *cookiein,
+              int cookieinlen,
+              char **cookieout,
+              int *cookieoutlen,
+              unsigned int flags)
+{
+    g_autoptr(Migration) paused = NULL;
+
+    if (flags & VIR_MIGRATE_PEER2PEER) {
+        if (flags & VIR_MIGRATE_POSTCOPY_RESUME)
+            return resume_perform_p2p(dom, dconnuri, params, nparams, flags);
+        if (p2p_is_ours(flags))
+            return p2p_perform(dom, dconnuri, params, nparams, flags);
+    } else if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
+        paused = resume_find_source(dom);
+        if (paused)
+            return resume_perform(paused, dom, params, nparams, flags);
+    } else if (!(flags & (VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_OFFLINE))) {
+        return phases_perform(dom, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen,
+                              flags);
+    }
+    return TABLE_STOCK(domainMigratePerform3Params)(dom, dconnuri, params, nparams, cookiein,
+                                                    cookieinlen, cookieout, cookieoutlen, flags);
+}
+
+static virDomainPtr
+calls_finish(virConnectPtr dconn,
+             virTypedParameterPtr params,
+             int nparams,
+             const char *cookiein,
+             int cookieinlen,
+             char **cookieout,
+             int *cookieoutlen,
+             unsigned int flags,
+             int cancelled)
+{
+    virDomainPtr dom = NULL;
+
+    if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
+        if (resume_finish(dconn, params, nparams, cancelled, &dom))
+            return dom;
+        return TABLE_STOCK(domainMigrateFinish3Params)(dconn, params, nparams, cookiein,
+                                                       cookieinlen, cookieout, cookieoutlen, flags,
+                                                       cancelled);
+    }
+    return phases_finish(dconn, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen,
+                         flags, cancelled);
+}
+
+static int
+calls_confirm(virDomainPtr dom,
+              virTypedParameterPtr params,
+              int nparams,
+              const char *cookiein,
+              int cookieinlen,
+              unsigned int flags,
+              int cancelled)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    g_autoptr(Migration) migration = NULL;
+
+    if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
+        migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+        if (migration && migration_get_role(migration) == ROLE_SOURCE &&
+            migration_can_ask(migration))
+            return resume_confirm(migration, cancelled);
+        return TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
+                                                        flags, cancelled);
+    }
+    return phases_confirm(dom, params, nparams, cookiein, cookieinlen, flags, cancelled);
+}
+
+/* --- a person's pause --- */
+
+/* The engine hears of it first, so that it takes the pause that comes for what it is. */
+static int
+calls_abort_job(virDomainPtr dom, unsigned int flags)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    g_autoptr(Migration) migration = NULL;
+    g_autoptr(Status) status = NULL;
+    int rc;
+
+    if ((flags & VIR_DOMAIN_ABORT_JOB_POSTCOPY) && virDomainGetUUID(dom, uuid) == 0)
+        migration = migration_find(uuid);
+    if (!migration || migration_get_role(migration) != ROLE_SOURCE)
+        return TABLE_STOCK(domainAbortJobFlags)(dom, flags);
+
+    migration_tell(migration, EVENT_PAUSE_REQUESTED, 0, NULL);
+    status = migration_get_status(migration);
+    /* The network was faster: from now on the pause is the person's. */
+    if (status->state == STATE_POSTCOPY_PAUSED)
+        return 0;
+    rc = TABLE_STOCK(domainAbortJobFlags)(dom, flags);
+    if (rc < 0)
+        migration_tell(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+    return rc;
+}
+
+/* --- policies --- */
+
+static gboolean
+is_policy_good(const char *xml)
+{
+    g_autoptr(Policy) defaults = host_get_policy();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_from_domain_xml(xml, defaults, &error);
+
+    /* Not a document at all: libvirt has its own words for that. */
+    if (policy || g_error_matches(error, POLICY_ERROR, POLICY_ERROR_SYNTAX))
+        return TRUE;
+    error_raise(error);
+    return FALSE;
+}
+
+static virDomainPtr
+calls_define(virConnectPtr conn, const char *xml)
+{
+    return is_policy_good(xml) ? TABLE_STOCK(domainDefineXML)(conn, xml) : NULL;
+}
+
+static virDomainPtr
+calls_define_flags(virConnectPtr conn, const char *xml, unsigned int flags)
+{
+    return is_policy_good(xml) ? TABLE_STOCK(domainDefineXMLFlags)(conn, xml, flags) : NULL;
+}
+
+static virDomainPtr
+calls_create(virConnectPtr conn, const char *xml, unsigned int flags)
+{
+    return is_policy_good(xml) ? TABLE_STOCK(domainCreateXML)(conn, xml, flags) : NULL;
+}
+
+static virDomainPtr
+calls_create_files(
+    virConnectPtr conn, const char *xml, unsigned int nfiles, int *files, unsigned int flags)
+{
+    return is_policy_good(xml)
+               ? TABLE_STOCK(domainCreateXMLWithFiles)(conn, xml, nfiles, files, flags)
+               : NULL;
+}
+
+static int
+calls_set_metadata(virDomainPtr dom,
+                   int type,
+                   const char *metadata,
+                   const char *key,
+                   const char *uri,
+                   unsigned int flags)
+{
+    g_autoptr(Policy) defaults = host_get_policy();
+    g_autoptr(Policy) policy = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (type == VIR_DOMAIN_METADATA_ELEMENT && metadata) {
+        policy = policy_from_element_xml(metadata, uri, defaults, &error);
+        if (!policy && !g_error_matches(error, POLICY_ERROR, POLICY_ERROR_SYNTAX)) {
+            error_raise(error);
+            return -1;
+        }
+    }
+    return TABLE_STOCK(domainSetMetadata)(dom, type, metadata, key, uri, flags);
+}
+
+const TableOverride *
+calls_overrides(gsize *n)
+{
+    /* clang-format off */
+    static const TableOverride overrides[] = {
+        TABLE_OVERRIDE(domainMigrateBegin3Params,   calls_begin),
+        TABLE_OVERRIDE(domainMigratePrepare3Params, calls_prepare),
+        TABLE_OVERRIDE(domainMigratePerform3Params, calls_perform),
+        TABLE_OVERRIDE(domainMigrateFinish3Params,  calls_finish),
+        TABLE_OVERRIDE(domainMigrateConfirm3Params, calls_confirm),
+        TABLE_OVERRIDE(domainAbortJobFlags,         calls_abort_job),
+        TABLE_OVERRIDE(domainDefineXML,             calls_define),
+        TABLE_OVERRIDE(domainDefineXMLFlags,        calls_define_flags),
+        TABLE_OVERRIDE(domainCreateXML,             calls_create),
+        TABLE_OVERRIDE(domainCreateXMLWithFiles,    calls_create_files),
+        TABLE_OVERRIDE(domainSetMetadata,           calls_set_metadata),
+    };
+    /* clang-format on */
+
+    *n = G_N_ELEMENTS(overrides);
+    return overrides;
+}

@@ -1,0 +1,162 @@
+/*
+ * channel.c: the TCP connections that carry a migration, which belong to QEMU
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/channel.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <gio/gio.h>
+
+/* Linux' numbers (net/tcp_states.h), which <netinet/tcp.h> has too but not beside <linux/tcp.h>. */
+#define STATE_TCP_ESTABLISHED 1
+#define STATE_TCP_SYN_SENT    2
+
+/* A probe a second, after a second of silence. The count is left high: it is the watchdog that
+ * decides, and a peer that is merely stopped answers probes. */
+#define KEEPALIVE_IDLE_S     1
+#define KEEPALIVE_INTERVAL_S 1
+#define KEEPALIVE_COUNT      30
+
+typedef void (*ConnectionFn)(int fd, const struct tcp_info *info, gpointer opaque);
+
+static guint16
+get_port(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    if (address->ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+    return 0;
+}
+
+/* Whether the socket is a TCP connection of the migration, made or being made. */
+static gboolean
+is_of_channel(int fd, const Channel *channel, struct tcp_info *info)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+    int protocol = 0;
+    int rc;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &(socklen_t){sizeof(protocol)}) < 0 ||
+        protocol != IPPROTO_TCP)
+        return FALSE;
+    memset(info, 0, sizeof(*info));
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &(socklen_t){sizeof(*info)}) < 0)
+        return FALSE;
+    if (info->tcpi_state != STATE_TCP_ESTABLISHED && info->tcpi_state != STATE_TCP_SYN_SENT)
+        return FALSE;
+    /* A connection that is being made has no peer name yet: on the source, that is the one QEMU
+     * makes for the migration, or another that it makes just now and that a retry mends. */
+    if (channel->role == ROLE_SOURCE && info->tcpi_state == STATE_TCP_SYN_SENT)
+        return TRUE;
+    rc = channel->role == ROLE_SOURCE ? getpeername(fd, (struct sockaddr *)&address, &length)
+                                      : getsockname(fd, (struct sockaddr *)&address, &length);
+    return rc == 0 && get_port(&address) == channel->port;
+}
+
+/* Calls @fn for a duplicate of each connection of the channel. */
+static gboolean
+foreach_connection(const Channel *channel, ConnectionFn fn, gpointer opaque, GError **error)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", channel->pid);
+    DIR *dir = opendir(path);
+    int pidfd = (int)syscall(SYS_pidfd_open, channel->pid, 0);
+    struct dirent *entry;
+    gboolean ok = dir && pidfd >= 0;
+
+    if (!ok)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                    "cannot look into QEMU (process %d): %s", channel->pid, g_strerror(errno));
+    while (ok && (entry = readdir(dir))) {
+        char target[32];
+        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+        struct tcp_info info;
+        int fd;
+
+        if (n < 7 || strncmp(target, "socket:", 7) != 0)
+            continue;
+        fd = (int)syscall(SYS_pidfd_getfd, pidfd, atoi(entry->d_name), 0);
+        if (fd < 0)
+            continue;
+        if (is_of_channel(fd, channel, &info))
+            fn(fd, &info, opaque);
+        close(fd);
+    }
+    if (pidfd >= 0)
+        close(pidfd);
+    if (dir)
+        closedir(dir);
+    return ok;
+}
+
+static void
+set_keepalive(int fd)
+{
+    int on = 0;
+    int idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, count = KEEPALIVE_COUNT;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &(socklen_t){sizeof(on)}) < 0 || on)
+        return;
+    on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static void
+sample_connection(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    ChannelSample *sample = opaque;
+
+    if (info->tcpi_state != STATE_TCP_ESTABLISHED)
+        return;
+    sample->connections++;
+    set_keepalive(fd);
+    if (info->tcpi_unacked == 0 && info->tcpi_probes == 0)
+        return;
+    sample->waiting = TRUE;
+    sample->silent_ms = MAX(sample->silent_ms, info->tcpi_last_ack_recv);
+}
+
+gboolean
+channel_sample(const Channel *channel, ChannelSample *sample, GError **error)
+{
+    ChannelSample fresh = {0};
+
+    if (!foreach_connection(channel, sample_connection, &fresh, error))
+        return FALSE;
+    *sample = fresh;
+    return TRUE;
+}
+
+static void
+break_connection(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    guint *broken = opaque;
+
+    /* On a connection that is being made, shutdown() ends the attempt (inet_shutdown(),
+     * net/ipv4/af_inet.c) although it reports ENOTCONN. */
+    shutdown(fd, SHUT_RDWR);
+    (*broken)++;
+}
+
+guint
+channel_break(const Channel *channel)
+{
+    guint broken = 0;
+
+    foreach_connection(channel, break_connection, &broken, NULL);
+    return broken;
+}

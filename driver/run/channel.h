@@ -1,0 +1,45 @@
+/*
+ * channel.h: the TCP connections that carry a migration, which belong to QEMU
+ *
+ * They are reached through duplicates (pidfd_getfd) that live for one look only: a duplicate that
+ * were kept would hold a connection open that QEMU has closed. Needs what the daemon has over QEMU
+ * anyway (ptrace access). Never blocks. Any thread.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+#include "model/state.h"
+
+/** Which connections of a QEMU: those to (source) or at (destination) this port. */
+typedef struct {
+    pid_t pid;
+    MigrationRole role;
+    guint16 port;
+} Channel;
+
+/** What TCP knows of the worst of the connections. */
+typedef struct {
+    guint connections; /* established */
+    gboolean waiting;  /* something is on its way and not acknowledged */
+    guint silent_ms; /* since anything was heard, on the one that waits longest; 0 if none waits */
+} ChannelSample;
+
+/**
+ * channel_sample:
+ *
+ * Also turns keepalive on where it is not, so that an idle connection has something to be heard of.
+ * FALSE when QEMU is gone or cannot be looked into.
+ */
+gboolean channel_sample(const Channel *channel, ChannelSample *sample, GError **error);
+
+/**
+ * channel_break: shuts the connections down, so that QEMU sees an error on them at once
+ *
+ * Includes those that are still being made, as QEMU's blocking connect() has no other end than
+ * TCP's own after minutes. Returns: how many.
+ */
+guint channel_break(const Channel *channel);

@@ -1,0 +1,440 @@
+/*
+ * execute.c: what the engine asks for, done
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/execute.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "run/host.h"
+#include "run/migration-priv.h"
+#include "stock/qmp.h"
+
+/* How long a connection to the other host may take. Short, so that the return of the network is
+ * noticed soon (a lost SYN is sent again after a second only); every fifth time long enough for a
+ * path around the world. */
+#define CONNECT_MS         400
+#define CONNECT_LONG_MS    3000
+#define CONNECT_LONG_EVERY 5
+/* A person's pause is told to the destination until it has heard it. */
+#define TELL_AGAIN_MS 500
+/* Ports that are tried before the destination says that none is free. */
+#define LISTEN_ATTEMPTS 8
+
+/* --- QMP, on the pool --- */
+
+typedef struct {
+    Migration *migration;
+    char *host;
+    guint16 port;
+} Command;
+
+static void
+run_command(GFunc fn, Migration *migration, const char *host, guint port)
+{
+    Command *command = g_new0(Command, 1);
+
+    command->migration = migration_ref(migration);
+    command->host = g_strdup(host);
+    command->port = (guint16)port;
+    host_run(fn, command);
+}
+
+static void
+command_free(Command *command)
+{
+    migration_unref(command->migration);
+    g_free(command->host);
+    g_free(command);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Command, command_free)
+
+/* The domain on our own connection; NULL with @error set when there is none. */
+static virDomainPtr
+get_domain(const Migration *migration, GError **error)
+{
+    virConnectPtr connection = host_get_connection();
+    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
+
+    if (!domain)
+        g_set_error(error, QMP_ERROR, QMP_ERROR_GONE, "domain '%s' is not on this host",
+                    migration->name);
+    if (connection)
+        virConnectClose(connection);
+    return domain;
+}
+
+static char *
+qmp_oob(const Migration *migration, const char *name, const char *arguments, GError **error)
+{
+    virDomainPtr domain = get_domain(migration, error);
+    char *reply;
+
+    if (!domain)
+        return NULL;
+    reply = qmp_execute_oob(domain, name, arguments, error);
+    virDomainFree(domain);
+    return reply;
+}
+
+static void
+pause_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Command) command = opaque;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *reply = qmp_oob(command->migration, "migrate-pause", NULL, &error);
+
+    if (!reply) {
+        g_warning("migration %s: cannot pause it: %s", command->migration->id, error->message);
+        migration_post(command->migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+    }
+}
+
+/* The form QEMU takes: an IPv6 address in brackets. */
+static char *
+format_uri(const char *host, guint16 port)
+{
+    return strchr(host, ':') ? g_strdup_printf("tcp:[%s]:%u", host, port)
+                             : g_strdup_printf("tcp:%s:%u", host, port);
+}
+
+static void
+resume_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Command) command = opaque;
+    Migration *migration = command->migration;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *uri = format_uri(command->host, command->port);
+    g_autofree char *quoted = qmp_quote(uri);
+    g_autofree char *json = g_strdup_printf(
+        "{\"execute\":\"migrate\",\"arguments\":{\"uri\":%s,\"resume\":true}}", quoted);
+    g_autofree char *reply = NULL;
+    virDomainPtr domain = get_domain(migration, &error);
+
+    if (domain) {
+        reply = qmp_execute(domain, json, &error);
+        virDomainFree(domain);
+    }
+    if (!reply) {
+        g_warning("migration %s: cannot resume over %s: %s", migration->id, uri, error->message);
+        migration_post(migration, EVENT_RESUME_FAILED, 0, error->message);
+    }
+}
+
+/* Whether a port could be listened on just now, and whether over IPv6 (and so over both). */
+static gboolean
+is_port_free(guint16 port, gboolean *ipv6)
+{
+    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    gboolean ok;
+
+    *ipv6 = fd >= 0;
+    if (*ipv6) {
+        ok = bind(fd, (struct sockaddr *)&any6, sizeof(any6)) == 0;
+    } else {
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ok = fd >= 0 && bind(fd, (struct sockaddr *)&any4, sizeof(any4)) == 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static gboolean
+arm_at(const Migration *migration, guint16 port, gboolean ipv6, GError **error)
+{
+    g_autofree char *arguments =
+        g_strdup_printf("{\"uri\":\"tcp:%s:%u\"}", ipv6 ? "[::]" : "0.0.0.0", port);
+    g_autofree char *reply = qmp_oob(migration, "migrate-recover", arguments, error);
+
+    return reply != NULL;
+}
+
+static void
+arm_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Command) command = opaque;
+    Migration *migration = command->migration;
+    g_autoptr(GError) error = NULL;
+    guint attempts = 0;
+    gboolean ipv6;
+
+    for (guint port = HOST_RECOVER_PORT_MAX;
+         port >= HOST_RECOVER_PORT_MIN && attempts < LISTEN_ATTEMPTS; port--) {
+        if (command->port && port != command->port)
+            continue;
+        if (!is_port_free((guint16)port, &ipv6))
+            continue;
+        attempts++;
+        g_clear_error(&error);
+        if (arm_at(migration, (guint16)port, ipv6, &error)) {
+            migration_post(migration, EVENT_ARMED, port, NULL);
+            return;
+        }
+    }
+    migration_post(migration, EVENT_ARM_FAILED, 0,
+                   error ? error->message : "no port is free to listen on");
+}
+
+/* --- the other host --- */
+
+static void
+ask_done(const Message *answer, gboolean reached, const GError *error, gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    migration->call = NULL;
+    migration->calls_in_vain = answer ? 0 : migration->calls_in_vain + 1;
+    if (!answer && !reached)
+        migration_step(migration, EVENT_PEER_UNREACHABLE, 0, NULL);
+    else if (!answer)
+        migration_step(migration, EVENT_PEER_REFUSED, 0, error->message);
+    else if (answer->type == MESSAGE_ARMED)
+        migration_step(migration, EVENT_PEER_ARMED, answer->number, NULL);
+    else if (answer->type == MESSAGE_COMPLETED)
+        migration_step(migration, EVENT_PEER_COMPLETED, 0, NULL);
+    else
+        migration_step(migration, EVENT_PEER_REFUSED, 0, answer->text);
+    if (answer && answer->type == MESSAGE_REFUSED)
+        g_message("migration %s: the destination cannot recover it now: %s", migration->id,
+                  answer->text);
+    migration_unref(migration);
+}
+
+static void
+call_peer(Migration *migration, guint path, MessageType type, PeerCallFn done)
+{
+    const MigrationPath *way = g_ptr_array_index(migration->paths, path);
+    Message message = {.type = type, .number = way->listen_port};
+    gboolean patient = migration->calls_in_vain % CONNECT_LONG_EVERY == CONNECT_LONG_EVERY - 1;
+
+    if (migration->call) {
+        peer_call_cancel(migration->call);
+        migration_unref(migration);
+    }
+    uuid_parse(migration->id, message.id);
+    migration->call =
+        peer_call_new(way->host, migration->peer_port, &message,
+                      patient ? CONNECT_LONG_MS : CONNECT_MS, done, migration_ref(migration));
+}
+
+static void
+ask_peer(Migration *migration, guint path)
+{
+    if (path >= migration->paths->len)
+        path = 0;
+    if (migration->paths->len == 0)
+        return;
+    migration->resume_path = path;
+    call_peer(migration, path, MESSAGE_RECOVER, ask_done);
+}
+
+static void
+start_timer(GSource **timer, guint milliseconds, GSourceFunc fn, Migration *migration)
+{
+    if (*timer) {
+        g_source_destroy(*timer);
+        g_source_unref(*timer);
+    }
+    *timer = NULL;
+    if (!fn)
+        return;
+    *timer = g_timeout_source_new(milliseconds);
+    g_source_set_callback(*timer, fn, migration_ref(migration), (GDestroyNotify)migration_unref);
+    g_source_attach(*timer, g_main_context_get_thread_default());
+}
+
+static gboolean
+is_operators(const Migration *migration)
+{
+    return session_get_state(migration->session) == STATE_POSTCOPY_PAUSED &&
+           session_get_reason(migration->session) == REASON_OPERATOR;
+}
+
+static gboolean tell_again_cb(gpointer opaque);
+
+static void
+tell_done(const Message *answer, gboolean reached, const GError *error, gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    migration->call = NULL;
+    migration->calls_in_vain = answer ? 0 : migration->calls_in_vain + 1;
+    if (!answer && is_operators(migration))
+        start_timer(&migration->state_timer, TELL_AGAIN_MS, tell_again_cb, migration);
+    migration_unref(migration);
+}
+
+static void
+tell_peer(Migration *migration)
+{
+    if (migration->paths->len == 0)
+        return;
+    migration->resume_path = (migration->resume_path + 1) % migration->paths->len;
+    call_peer(migration, migration->resume_path, MESSAGE_PAUSED, tell_done);
+}
+
+static gboolean
+tell_again_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    /* Until a person says otherwise; the timer is the state's, so it ends with the pause. */
+    if (is_operators(migration))
+        tell_peer(migration);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+reply(Migration *migration, MessageType type, guint number, const char *text)
+{
+    if (migration->question)
+        peer_question_answer(migration->question, type, number, text);
+    migration->question = NULL;
+}
+
+/* --- timers and the channel --- */
+
+static gboolean
+state_timer_cb(gpointer opaque)
+{
+    migration_step(opaque, EVENT_TIMER_STATE, 0, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean
+give_up_timer_cb(gpointer opaque)
+{
+    migration_step(opaque, EVENT_TIMER_GIVE_UP, 0, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+silent_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    /* Posted, not stepped: the watchdog that calls may be freed by the step. */
+    migration_post(migration, EVENT_LINK_SILENT, 0, NULL);
+}
+
+static void
+unwatch(Migration *migration)
+{
+    g_clear_pointer(&migration->watchdog, watchdog_free);
+}
+
+static void
+watch(Migration *migration)
+{
+    unwatch(migration);
+    if (migration->channel.pid && migration->channel.port)
+        migration->watchdog =
+            watchdog_new(&migration->channel, session_get_policy(migration->session)->detect_ms,
+                         silent_cb, migration);
+}
+
+static void
+break_channel(Migration *migration)
+{
+    guint broken =
+        migration->channel.pid && migration->channel.port ? channel_break(&migration->channel) : 0;
+
+    /* No TCP connection that we know of: a UNIX socket, RDMA, or QEMU has let go already. */
+    if (broken == 0)
+        run_command(pause_job, migration, NULL, 0);
+    else
+        g_message("migration %s: broke %u connection(s) of the channel", migration->id, broken);
+}
+
+static void
+resume(Migration *migration, guint port)
+{
+    const MigrationPath *way = g_ptr_array_index(migration->paths, migration->resume_path);
+
+    migration->channel.port = (guint16)port;
+    run_command(resume_job, migration, way->host, port);
+}
+
+static void
+reply_armed(Migration *migration, guint port)
+{
+    migration->channel.port = (guint16)port;
+    reply(migration, MESSAGE_ARMED, port, NULL);
+}
+
+void
+execute_end(Migration *migration)
+{
+    unwatch(migration);
+    if (migration->call) {
+        peer_call_cancel(migration->call);
+        migration->call = NULL;
+        migration_unref(migration);
+    }
+    start_timer(&migration->state_timer, 0, NULL, migration);
+    start_timer(&migration->give_up_timer, 0, NULL, migration);
+}
+
+void
+execute(Migration *migration, const Effect *effect)
+{
+    g_debug("migration %s: %s %u", migration->id, effect_type_to_string(effect->type),
+            effect->number);
+    switch (effect->type) {
+    case EFFECT_WATCH:
+        watch(migration);
+        break;
+    case EFFECT_UNWATCH:
+        unwatch(migration);
+        break;
+    case EFFECT_BREAK_CHANNEL:
+        break_channel(migration);
+        break;
+    case EFFECT_PAUSE:
+        run_command(pause_job, migration, NULL, 0);
+        break;
+    case EFFECT_ASK_PEER:
+        ask_peer(migration, effect->number);
+        break;
+    case EFFECT_TELL_PEER:
+        tell_peer(migration);
+        break;
+    case EFFECT_RESUME:
+        resume(migration, effect->number);
+        break;
+    case EFFECT_ARM:
+        run_command(arm_job, migration, NULL, effect->number);
+        break;
+    case EFFECT_REPLY_ARMED:
+        reply_armed(migration, effect->number);
+        break;
+    case EFFECT_REPLY_COMPLETED:
+        reply(migration, MESSAGE_COMPLETED, 0, NULL);
+        break;
+    case EFFECT_REPLY_REFUSED:
+        reply(migration, MESSAGE_REFUSED, 0, effect->text);
+        break;
+    case EFFECT_START_STATE_TIMER:
+        start_timer(&migration->state_timer, effect->number, state_timer_cb, migration);
+        break;
+    case EFFECT_STOP_STATE_TIMER:
+        start_timer(&migration->state_timer, 0, NULL, migration);
+        break;
+    case EFFECT_START_GIVE_UP_TIMER:
+        start_timer(&migration->give_up_timer, effect->number, give_up_timer_cb, migration);
+        break;
+    case EFFECT_STOP_GIVE_UP_TIMER:
+        start_timer(&migration->give_up_timer, 0, NULL, migration);
+        break;
+    case EFFECT_END:
+        execute_end(migration);
+        break;
+    }
+}

@@ -1,0 +1,16 @@
+/*
+ * execute.h: what the engine asks for, done
+ *
+ * The counterpart of observe.h: one effect, one call into the world. On the engine thread; what
+ * may block goes to the pool and comes back as an event.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "run/migration.h"
+
+void execute(Migration *migration, const Effect *effect);
+
+/** Lets go of everything a migration holds in the world: timers, watchdog, connections. */
+void execute_end(Migration *migration);

@@ -1,0 +1,219 @@
+/*
+ * host.c: what Holdfast runs on in this daemon
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/host.h"
+
+#include "run/migration.h"
+#include "run/observe.h"
+#include "run/peer.h"
+#include "run/requests.h"
+#include "stock/error.h"
+
+/* Commands to QEMU take about a millisecond; the threads are for those that do not. A QEMU that
+ * answers nobody holds one of them until libvirt gives the job up. */
+#define POOL_THREADS_MAX 8
+
+static struct {
+    GMainContext *context;
+    GThread *thread;
+    GThreadPool *pool;
+    PeerServer *server; /* engine thread */
+    Service *service;   /* engine thread */
+    gint recover_port;  /* atomic */
+    GMutex lock;
+    Policy *policy;           /* under the lock */
+    virConnectPtr connection; /* under the lock */
+} host;
+
+typedef struct {
+    GFunc fn;
+    gpointer opaque;
+} Job;
+
+static void
+job_cb(gpointer data, gpointer unused)
+{
+    static GPrivate is_system;
+    Job *job = data;
+
+    /* With access control on, libvirt refuses a thread that nobody stands behind. */
+    if (!g_private_get(&is_system)) {
+        stock_become_system();
+        g_private_set(&is_system, GINT_TO_POINTER(1));
+    }
+    job->fn(job->opaque, NULL);
+    virResetLastError();
+    g_free(job);
+}
+
+void
+host_run(GFunc fn, gpointer opaque)
+{
+    Job *job = g_new0(Job, 1);
+
+    job->fn = fn;
+    job->opaque = opaque;
+    /* An error means that no further thread could be made; the job is queued all the same. */
+    g_thread_pool_push(host.pool, job, NULL);
+}
+
+void
+host_post(GSourceFunc fn, gpointer opaque)
+{
+    g_autoptr(GSource) source = g_idle_source_new();
+
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, fn, opaque, NULL);
+    g_source_attach(source, host.context);
+}
+
+Policy *
+host_get_policy(void)
+{
+    Policy *policy;
+
+    g_mutex_lock(&host.lock);
+    policy = policy_ref(host.policy);
+    g_mutex_unlock(&host.lock);
+    return policy;
+}
+
+guint16
+host_get_recover_port(void)
+{
+    return (guint16)g_atomic_int_get(&host.recover_port);
+}
+
+Service *
+host_get_service(void)
+{
+    return host.service;
+}
+
+virConnectPtr
+host_get_connection(void)
+{
+    virConnectPtr connection;
+
+    g_mutex_lock(&host.lock);
+    connection = host.connection;
+    if (connection)
+        virConnectRef(connection);
+    g_mutex_unlock(&host.lock);
+    return connection;
+}
+
+virConnectPtr
+host_connect(const char *uri)
+{
+    virConnectPtr connection = host_get_connection();
+    gboolean mine = FALSE;
+
+    if (connection)
+        return connection;
+    /* Without the lock: libvirt comes back to our own connectOpen. */
+    connection = virConnectOpen(uri);
+    if (!connection)
+        return NULL;
+    g_mutex_lock(&host.lock);
+    if (!host.connection) {
+        host.connection = connection;
+        virConnectRef(connection);
+        mine = TRUE;
+    }
+    g_mutex_unlock(&host.lock);
+    if (mine)
+        observe_domains(connection);
+    return connection;
+}
+
+static gpointer
+engine_thread(gpointer unused)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(host.context, FALSE);
+
+    g_main_context_push_thread_default(host.context);
+    g_main_loop_run(loop);
+    g_main_context_pop_thread_default(host.context);
+    return NULL;
+}
+
+/* The first thing that runs on the engine thread. */
+static gboolean
+open_cb(gpointer privileged)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *address = NULL;
+
+    host.server = peer_server_new(HOST_RECOVER_PORT_MIN, HOST_RECOVER_PORT_MAX, observe_question,
+                                  NULL, &error);
+    if (host.server)
+        g_atomic_int_set(&host.recover_port, peer_server_get_port(host.server));
+    else
+        g_warning("no port to answer other hosts on (%s): migrations to this host that pause do "
+                  "not recover by themselves",
+                  error->message);
+    address = service_bus_address(GPOINTER_TO_INT(privileged));
+    host.service = service_new(address, requests_calls(), NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static Policy *
+load_policy(void)
+{
+    g_autoptr(GError) error = NULL;
+    Policy *policy = policy_load_host(policy_host_file(), &error);
+
+    if (policy)
+        return policy;
+    g_warning("%s; the built-in defaults are used", error->message);
+    return policy_default();
+}
+
+gboolean
+host_init(GError **error)
+{
+    if (!policy_prepare(error))
+        return FALSE;
+    host.pool = g_thread_pool_new(job_cb, NULL, POOL_THREADS_MAX, FALSE, error);
+    if (!host.pool)
+        return FALSE;
+    host.policy = load_policy();
+    host.context = g_main_context_new();
+    return TRUE;
+}
+
+void
+host_start(gboolean privileged)
+{
+    g_autoptr(GError) error = NULL;
+
+    host.thread = g_thread_try_new("holdfast", engine_thread, NULL, &error);
+    if (!host.thread) {
+        g_warning("no thread for the engine (%s): migrations are libvirt's alone", error->message);
+        return;
+    }
+    host_post(open_cb, GINT_TO_POINTER(privileged));
+    observe_migration_events();
+}
+
+void
+host_reload(void)
+{
+    Policy *fresh = load_policy();
+    Policy *old;
+
+    g_mutex_lock(&host.lock);
+    old = host.policy;
+    host.policy = fresh;
+    g_mutex_unlock(&host.lock);
+    policy_unref(old);
+}
+
+void
+host_stop(void)
+{
+    migration_release_all();
+}

@@ -1,0 +1,63 @@
+/*
+ * host.h: what Holdfast runs on in this daemon
+ *
+ * One engine thread with a GMainContext of its own, on which every session is stepped and nothing
+ * ever blocks; a small pool of threads for what may block (QMP, libvirt's API); one connection of
+ * our own to the daemon we live in. Made once, when the module is loaded; lives as long as the
+ * process.
+ *
+ * The Rules. A thread of libvirt's (a client's call, the monitor, the event loop) may post to the
+ * engine and may wait for it; the engine never waits for anybody. No lock of ours is held across a
+ * call into libvirt or QEMU.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <gio/gio.h>
+#include <libvirt/libvirt.h>
+
+#include "dbus/service.h"
+#include "model/policy.h"
+
+/** host_init: once, from the thread that loads the module; starts no thread. */
+gboolean host_init(GError **error);
+
+/* What the daemon does: see stock/daemon.h. */
+void host_start(gboolean privileged);
+void host_reload(void);
+/** Lets go of all held calls: they end with stock libvirt's answer, the migrations go on. */
+void host_stop(void);
+
+/** What a domain without a policy of its own gets; a reference. Any thread. */
+Policy *host_get_policy(void);
+
+/** Runs @fn on the engine thread, in the order of the calls. Any thread. */
+void host_post(GSourceFunc fn, gpointer opaque);
+
+/** Runs @fn on a thread that may block and acts as the daemon itself. Any thread. */
+void host_run(GFunc fn, gpointer opaque);
+
+/**
+ * host_connect: our own connection to this daemon
+ * @uri: the one that is opened if there is none yet
+ *
+ * A reference, or NULL with the thread's libvirt error set. May block; not on the engine thread.
+ */
+virConnectPtr host_connect(const char *uri);
+
+/** The same, without making one; NULL before the first host_connect(). */
+virConnectPtr host_get_connection(void);
+
+/** The port where this host answers questions about recovery; 0 if it has none. Any thread. */
+guint16 host_get_recover_port(void);
+
+/** Where sessions are shown; NULL while there is none. Engine thread only. */
+Service *host_get_service(void);
+
+/* Where the destination's QEMU may listen for a resumed migration, and this host for questions: at
+ * the top of libvirt's default range of migration ports (migration_port_min, migration_port_max
+ * in qemu.conf), which libvirt takes from the bottom, so that a firewall that lets migrations
+ * through lets recoveries through. */
+#define HOST_RECOVER_PORT_MIN 49152
+#define HOST_RECOVER_PORT_MAX 49215

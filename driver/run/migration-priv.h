@@ -1,0 +1,62 @@
+/*
+ * migration-priv.h: what a migration has on the engine thread
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "run/migration.h"
+#include "run/peer.h"
+#include "run/watchdog.h"
+
+/** An address of the destination. */
+typedef struct {
+    char *host;
+    guint16 listen_port; /* that its QEMU is to listen on; 0: any */
+} MigrationPath;
+
+/** Somebody on the engine thread who wants to be called. */
+typedef struct {
+    MigrationMilestone milestone;
+    guint recoveries;
+    MigrationWhenFn fn;
+    gpointer opaque;
+} MigrationWait;
+
+struct Migration {
+    gatomicrefcount refs;
+
+    /* never change */
+    MigrationRole role;
+    char *id;
+    char *name;
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    unsigned int flags;
+
+    /* under the registry's lock */
+    Status *status;
+    gboolean holds; /* session_holds_callers() */
+    gboolean has_peer;
+    gboolean can_ask;
+    gboolean undefine;
+    guint confirms;
+
+    /* the engine thread's */
+    Session *session;
+    Channel channel;
+    char *peer;
+    GPtrArray *paths;    /* of MigrationPath */
+    gboolean overridden; /* the first path is a person's, for one recovery */
+    guint16 peer_port;   /* of its Holdfast; 0 if it has none */
+    GSource *state_timer;
+    GSource *give_up_timer;
+    Watchdog *watchdog;
+    PeerCall *call;
+    guint calls_in_vain;    /* in a row */
+    guint resume_path;      /* the one that answered */
+    PeerQuestion *question; /* the one to be answered */
+    GArray *waits;          /* of MigrationWait */
+};
+
+/** Steps the session on the engine thread, then carries out what it asks for. */
+void migration_step(Migration *migration, EventType type, guint number, const char *text);

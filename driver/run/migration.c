@@ -1,0 +1,642 @@
+/*
+ * migration.c: a session that is being run, and all of this host's
+ *
+ * How it works: an event is posted to the engine thread, which steps the session, puts the new
+ * snapshot in place, wakes whoever waits, shows it on D-Bus and carries the effects out
+ * (execute.c). The registry's lock guards the list and the snapshots; it is held for lookups and
+ * pointer swaps only.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/migration-priv.h"
+
+#include <string.h>
+
+#include "run/execute.h"
+#include "run/host.h"
+#include "util/uuid.h"
+
+/* Migrations that are over and still shown. */
+#define OVER_MAX 128
+
+static struct {
+    GMutex lock;
+    GCond changed;
+    GQueue all;        /* of Migration, newest first, one a domain */
+    gboolean released; /* nobody is held any more */
+} registry;
+
+typedef struct {
+    Migration *migration;
+    EventType type;
+    guint number;
+    char *text;
+    gboolean *done; /* under the registry's lock; NULL: nobody waits */
+} Post;
+
+static void
+path_free(gpointer path)
+{
+    g_free(((MigrationPath *)path)->host);
+    g_free(path);
+}
+
+static MigrationPath *
+path_new(const char *host, guint16 listen_port)
+{
+    MigrationPath *path = g_new0(MigrationPath, 1);
+
+    path->host = g_strdup(host);
+    path->listen_port = listen_port;
+    return path;
+}
+
+Migration *
+migration_ref(Migration *migration)
+{
+    g_atomic_ref_count_inc(&migration->refs);
+    return migration;
+}
+
+void
+migration_unref(Migration *migration)
+{
+    if (!migration || !g_atomic_ref_count_dec(&migration->refs))
+        return;
+    /* What runs holds a reference, so nothing does. */
+    session_free(migration->session);
+    status_unref(migration->status);
+    g_ptr_array_unref(migration->paths);
+    g_array_unref(migration->waits);
+    g_free(migration->peer);
+    g_free(migration->id);
+    g_free(migration->name);
+    g_free(migration);
+}
+
+static void
+log_change(const Migration *migration, const Status *before, const Status *now, EventType event)
+{
+    if (before->state == now->state && before->reason == now->reason)
+        return;
+    g_message("migration %s of domain %s (%s): %s -> %s%s%s (%s)", migration->id, migration->name,
+              migration_role_to_string(migration->role), migration_state_to_string(before->state),
+              migration_state_to_string(now->state),
+              *pause_reason_to_string(now->reason) ? ", " : "", pause_reason_to_string(now->reason),
+              event_type_to_string(event));
+}
+
+static gboolean
+is_reached(const Migration *migration, MigrationMilestone milestone, guint recoveries)
+{
+    const Status *status = migration->status;
+
+    if (migration_state_is_terminal(status->state) || !migration->holds || registry.released)
+        return TRUE;
+    switch (milestone) {
+    case MIGRATION_FLOWING:
+        return status->state <= STATE_POSTCOPY_ACTIVE;
+    case MIGRATION_RECOVERED:
+        return status->recoveries > recoveries;
+    case MIGRATION_SETTLED:
+        break;
+    }
+    return FALSE;
+}
+
+/* Calls whoever waits on the engine thread, which alone changes the snapshot. */
+static void
+call_waits(Migration *migration)
+{
+    for (guint i = 0; i < migration->waits->len;) {
+        MigrationWait wait = g_array_index(migration->waits, MigrationWait, i);
+
+        if (is_reached(migration, wait.milestone, wait.recoveries)) {
+            g_array_remove_index(migration->waits, i);
+            wait.fn(migration->status, wait.opaque);
+        } else {
+            i++;
+        }
+    }
+}
+
+static void
+put_snapshot(Migration *migration, EventType event)
+{
+    Status *now = session_get_status(migration->session);
+    Service *service = host_get_service();
+    g_autoptr(Status) before = NULL;
+
+    g_mutex_lock(&registry.lock);
+    before = migration->status;
+    migration->status = status_ref(now);
+    migration->holds = session_holds_callers(migration->session);
+    migration->has_peer = migration->peer_port != 0;
+    migration->can_ask = migration->paths->len > 0;
+    g_cond_broadcast(&registry.changed);
+    g_mutex_unlock(&registry.lock);
+
+    log_change(migration, before, now, event);
+    if (service)
+        service_publish(service, now);
+    status_unref(now);
+    call_waits(migration);
+}
+
+void
+migration_step(Migration *migration, EventType type, guint number, const char *text)
+{
+    g_autoptr(GArray) effects = g_array_new(FALSE, FALSE, sizeof(Effect));
+    Event event = {.type = type, .at_usec = g_get_real_time(), .number = number, .text = text};
+
+    g_debug("migration %s: %s", migration->id, event_type_to_string(type));
+    if (session_step(migration->session, &event, effects))
+        put_snapshot(migration, type);
+    for (guint i = 0; i < effects->len; i++)
+        execute(migration, &g_array_index(effects, Effect, i));
+}
+
+static gboolean
+post_cb(gpointer opaque)
+{
+    Post *post = opaque;
+
+    migration_step(post->migration, post->type, post->number, post->text);
+    if (post->done) {
+        g_mutex_lock(&registry.lock);
+        *post->done = TRUE;
+        g_cond_broadcast(&registry.changed);
+        g_mutex_unlock(&registry.lock);
+    }
+    migration_unref(post->migration);
+    g_free(post->text);
+    g_free(post);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+post_event(Migration *migration, EventType type, guint number, const char *text, gboolean *done)
+{
+    Post *post = g_new0(Post, 1);
+
+    post->migration = migration_ref(migration);
+    post->type = type;
+    post->number = number;
+    post->text = g_strdup(text);
+    post->done = done;
+    host_post(post_cb, post);
+}
+
+void
+migration_post(Migration *migration, EventType type, guint number, const char *text)
+{
+    post_event(migration, type, number, text, NULL);
+}
+
+void
+migration_tell(Migration *migration, EventType type, guint number, const char *text)
+{
+    gboolean done = FALSE;
+
+    post_event(migration, type, number, text, &done);
+    g_mutex_lock(&registry.lock);
+    while (!done)
+        g_cond_wait(&registry.changed, &registry.lock);
+    g_mutex_unlock(&registry.lock);
+}
+
+/* --- all of this host's --- */
+
+/* Takes out what is of the same domain, and the oldest of those that are over; the registry's lock
+ * is held, and the references are the caller's to drop after it. */
+static GList *
+make_room(const unsigned char *uuid)
+{
+    GList *out = NULL;
+    guint over = 0;
+
+    for (GList *link = registry.all.head, *next; link; link = next) {
+        Migration *migration = link->data;
+
+        next = link->next;
+        if (memcmp(migration->uuid, uuid, VIR_UUID_BUFLEN) != 0) {
+            if (!migration_state_is_terminal(migration->status->state) || ++over <= OVER_MAX)
+                continue;
+        }
+        g_queue_delete_link(&registry.all, link);
+        out = g_list_prepend(out, migration);
+    }
+    return out;
+}
+
+/* A migration that another one takes the place of must let go of the world. */
+static gboolean
+retire_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+    Service *service = host_get_service();
+    g_autofree char *uuid = g_strdup(migration->status->uuid);
+
+    migration_step(migration, EVENT_CALL_CANCELLED, 0, NULL);
+    execute_end(migration);
+    if (service && !migration_find(migration->uuid))
+        service_withdraw(service, uuid, migration->role);
+    migration_unref(migration);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean
+publish_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+    Service *service = host_get_service();
+
+    if (service)
+        service_publish(service, migration->status);
+    migration_unref(migration);
+    return G_SOURCE_REMOVE;
+}
+
+Migration *
+migration_start(MigrationRole role,
+                const char *id,
+                const unsigned char *uuid,
+                const char *name,
+                const Policy *policy,
+                unsigned int flags)
+{
+    Migration *migration = g_new0(Migration, 1);
+    g_autofree char *uuid_text = uuid_format(uuid);
+    GList *out;
+
+    g_atomic_ref_count_init(&migration->refs);
+    migration->role = role;
+    migration->id = id ? g_strdup(id) : g_uuid_string_random();
+    migration->name = g_strdup(name);
+    migration->peer = g_strdup("");
+    memcpy(migration->uuid, uuid, VIR_UUID_BUFLEN);
+    migration->flags = flags;
+    migration->channel.role = role;
+    migration->paths = g_ptr_array_new_with_free_func(path_free);
+    migration->waits = g_array_new(FALSE, FALSE, sizeof(MigrationWait));
+    migration->session = session_new(role, migration->id, uuid_text, name, policy, g_random_int(),
+                                     g_get_real_time());
+    migration->status = session_get_status(migration->session);
+
+    g_mutex_lock(&registry.lock);
+    out = make_room(uuid);
+    g_queue_push_head(&registry.all, migration_ref(migration));
+    g_mutex_unlock(&registry.lock);
+
+    for (GList *link = out; link; link = link->next)
+        host_post(retire_cb, link->data);
+    g_list_free(out);
+    host_post(publish_cb, migration_ref(migration));
+    return migration;
+}
+
+typedef gboolean (*MatchFn)(const Migration *migration, gconstpointer key);
+
+static Migration *
+find(MatchFn match, gconstpointer key)
+{
+    Migration *found = NULL;
+
+    g_mutex_lock(&registry.lock);
+    for (GList *link = registry.all.head; link && !found; link = link->next) {
+        if (match(link->data, key))
+            found = migration_ref(link->data);
+    }
+    g_mutex_unlock(&registry.lock);
+    return found;
+}
+
+static gboolean
+match_uuid(const Migration *migration, gconstpointer key)
+{
+    return memcmp(migration->uuid, key, VIR_UUID_BUFLEN) == 0;
+}
+
+static gboolean
+match_name_source(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_SOURCE && g_str_equal(migration->name, key);
+}
+
+static gboolean
+match_name_destination(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_DESTINATION && g_str_equal(migration->name, key);
+}
+
+static gboolean
+match_id_source(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_SOURCE && g_str_equal(migration->id, key);
+}
+
+static gboolean
+match_id_destination(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_DESTINATION && g_str_equal(migration->id, key);
+}
+
+Migration *
+migration_find(const unsigned char *uuid)
+{
+    return find(match_uuid, uuid);
+}
+
+static gboolean
+match_uuid_text(const Migration *migration, gconstpointer key)
+{
+    return g_ascii_strcasecmp(migration->status->uuid, key) == 0;
+}
+
+Migration *
+migration_find_by_uuid_text(const char *uuid)
+{
+    return find(match_uuid_text, uuid);
+}
+
+Migration *
+migration_find_by_name(const char *name, MigrationRole role)
+{
+    return find(role == ROLE_SOURCE ? match_name_source : match_name_destination, name);
+}
+
+Migration *
+migration_find_by_id(const char *id, MigrationRole role)
+{
+    return find(role == ROLE_SOURCE ? match_id_source : match_id_destination, id);
+}
+
+const char *
+migration_get_id(const Migration *migration)
+{
+    return migration->id;
+}
+
+const unsigned char *
+migration_get_uuid(const Migration *migration)
+{
+    return migration->uuid;
+}
+
+MigrationRole
+migration_get_role(const Migration *migration)
+{
+    return migration->role;
+}
+
+unsigned int
+migration_get_flags(const Migration *migration)
+{
+    return migration->flags;
+}
+
+Status *
+migration_get_status(Migration *migration)
+{
+    Status *status;
+
+    g_mutex_lock(&registry.lock);
+    status = status_ref(migration->status);
+    g_mutex_unlock(&registry.lock);
+    return status;
+}
+
+/* --- whoever waits --- */
+
+gboolean
+migration_wait(Migration *migration,
+               MigrationMilestone milestone,
+               guint recoveries,
+               guint64 timeout_ms,
+               Status **status)
+{
+    gint64 end = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+    gboolean reached;
+
+    g_mutex_lock(&registry.lock);
+    while (!(reached = is_reached(migration, milestone, recoveries))) {
+        if (timeout_ms == 0)
+            g_cond_wait(&registry.changed, &registry.lock);
+        else if (!g_cond_wait_until(&registry.changed, &registry.lock, end))
+            break;
+    }
+    if (status)
+        *status = status_ref(migration->status);
+    g_mutex_unlock(&registry.lock);
+    return reached;
+}
+
+void
+migration_release_all(void)
+{
+    g_mutex_lock(&registry.lock);
+    registry.released = TRUE;
+    g_cond_broadcast(&registry.changed);
+    g_mutex_unlock(&registry.lock);
+}
+
+void
+migration_when(Migration *migration,
+               MigrationMilestone milestone,
+               guint recoveries,
+               MigrationWhenFn fn,
+               gpointer opaque)
+{
+    MigrationWait wait = {milestone, recoveries, fn, opaque};
+
+    if (is_reached(migration, milestone, recoveries))
+        fn(migration->status, opaque);
+    else
+        g_array_append_val(migration->waits, wait);
+}
+
+void
+migration_sync(Migration *migration)
+{
+    /* QEMU's setup is the one event that never means anything. */
+    migration_tell(migration, EVENT_QEMU_SETUP, 0, NULL);
+}
+
+gboolean
+migration_has_peer(Migration *migration)
+{
+    gboolean has;
+
+    g_mutex_lock(&registry.lock);
+    has = migration->has_peer;
+    g_mutex_unlock(&registry.lock);
+    return has;
+}
+
+gboolean
+migration_can_ask(Migration *migration)
+{
+    gboolean can;
+
+    g_mutex_lock(&registry.lock);
+    can = migration->can_ask;
+    g_mutex_unlock(&registry.lock);
+    return can;
+}
+
+void
+migration_begin_confirm(Migration *migration)
+{
+    g_mutex_lock(&registry.lock);
+    migration->confirms++;
+    g_mutex_unlock(&registry.lock);
+}
+
+void
+migration_end_confirm(Migration *migration)
+{
+    g_mutex_lock(&registry.lock);
+    migration->confirms--;
+    g_mutex_unlock(&registry.lock);
+}
+
+/* --- what the engine cannot know by itself --- */
+
+typedef struct {
+    Migration *migration;
+    pid_t pid;
+    guint16 port;
+    char **hosts;
+    gboolean flag;
+} Fact;
+
+static void
+tell_fact(GSourceFunc fn, Migration *migration, const Fact *fact)
+{
+    Fact *copy = g_memdup2(fact, sizeof(*fact));
+
+    copy->migration = migration_ref(migration);
+    host_post(fn, copy);
+}
+
+static void
+fact_free(Fact *fact)
+{
+    migration_unref(fact->migration);
+    g_strfreev(fact->hosts);
+    g_free(fact);
+}
+
+static gboolean
+set_channel_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+
+    if (fact->pid)
+        fact->migration->channel.pid = fact->pid;
+    if (fact->port)
+        fact->migration->channel.port = fact->port;
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_set_channel(Migration *migration, pid_t pid, guint16 port)
+{
+    tell_fact(set_channel_cb, migration, &(Fact){.pid = pid, .port = port});
+}
+
+static gboolean
+set_peer_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+    Migration *migration = fact->migration;
+
+    g_free(migration->peer);
+    migration->peer = g_strdup(fact->hosts[0] ? fact->hosts[0] : "");
+    migration->peer_port = fact->port;
+    g_ptr_array_set_size(migration->paths, 0);
+    for (char **host = fact->hosts; fact->flag && fact->port && *host; host++)
+        g_ptr_array_add(migration->paths, path_new(*host, 0));
+    session_set_peer(migration->session, migration->peer, migration->paths->len);
+    put_snapshot(migration, EVENT_QEMU_SETUP);
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_set_destination(Migration *migration, char **hosts, guint16 port, gboolean reachable)
+{
+    tell_fact(set_peer_cb, migration,
+              &(Fact){.hosts = g_strdupv(hosts), .port = port, .flag = reachable});
+}
+
+void
+migration_set_source(Migration *migration, const char *hostname)
+{
+    const char *hosts[] = {hostname ? hostname : "", NULL};
+
+    /* The destination only answers: whether it can is all that matters. */
+    tell_fact(set_peer_cb, migration,
+              &(Fact){
+                  .hosts = g_strdupv((char **)hosts),
+                  .port = host_get_recover_port(),
+                  .flag = TRUE,
+              });
+}
+
+static gboolean
+set_override_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+    Migration *migration = fact->migration;
+
+    if (migration->peer_port) {
+        if (migration->overridden)
+            g_ptr_array_remove_index(migration->paths, 0);
+        g_ptr_array_insert(migration->paths, 0, path_new(fact->hosts[0], fact->port));
+        migration->overridden = TRUE;
+        session_set_peer(migration->session, migration->peer, migration->paths->len);
+    }
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_set_override(Migration *migration, const char *host, guint16 port)
+{
+    const char *hosts[] = {host, NULL};
+
+    tell_fact(set_override_cb, migration,
+              &(Fact){.hosts = g_strdupv((char **)hosts), .port = port});
+}
+
+void
+migration_set_undefine(Migration *migration, gboolean undefine)
+{
+    g_mutex_lock(&registry.lock);
+    migration->undefine = undefine;
+    g_mutex_unlock(&registry.lock);
+}
+
+gboolean
+migration_is_to_undefine(Migration *migration)
+{
+    gboolean undefine;
+
+    g_mutex_lock(&registry.lock);
+    undefine = migration->undefine;
+    g_mutex_unlock(&registry.lock);
+    return undefine;
+}
+
+gboolean
+migration_is_confirmed(Migration *migration)
+{
+    gboolean confirmed;
+
+    g_mutex_lock(&registry.lock);
+    confirmed = migration->confirms > 0;
+    g_mutex_unlock(&registry.lock);
+    return confirmed;
+}

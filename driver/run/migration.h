@@ -1,0 +1,122 @@
+/*
+ * migration.h: a session that is being run, and all of this host's
+ *
+ * The decisions are the Session's (driver/engine); a Migration is what connects one to the world:
+ * the queue in front of it, the snapshot behind it, and whoever waits for it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+#include <libvirt/libvirt.h>
+#include <sys/types.h>
+
+#include "engine/session.h"
+
+typedef struct Migration Migration;
+
+/**
+ * migration_start: a new one, in place of an older one of the same domain
+ * @id: of the migration, or NULL for a new one
+ * @uuid: of the domain, VIR_UUID_BUFLEN bytes
+ * @flags: virDomainMigrateFlags that the client gave
+ *
+ * Returns: a reference.
+ */
+Migration *migration_start(MigrationRole role,
+                           const char *id,
+                           const unsigned char *uuid,
+                           const char *name,
+                           const Policy *policy,
+                           unsigned int flags);
+
+/* Each returns a reference, or NULL. A migration that is over is found until another of the
+ * same domain takes its place or newer ones push it out. */
+Migration *migration_find(const unsigned char *uuid);
+Migration *migration_find_by_uuid_text(const char *uuid);
+Migration *migration_find_by_name(const char *name, MigrationRole role);
+Migration *migration_find_by_id(const char *id, MigrationRole role);
+
+Migration *migration_ref(Migration *migration);
+void migration_unref(Migration *migration);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Migration, migration_unref)
+
+const char *migration_get_id(const Migration *migration);
+const unsigned char *migration_get_uuid(const Migration *migration);
+MigrationRole migration_get_role(const Migration *migration);
+/** The client's virDomainMigrateFlags. */
+unsigned int migration_get_flags(const Migration *migration);
+/** The latest snapshot; a reference. */
+Status *migration_get_status(Migration *migration);
+
+/** Tells the engine; @text is copied. Any thread, never blocks. */
+void migration_post(Migration *migration, EventType type, guint number, const char *text);
+/** The same, and returns when the engine has taken it in. Not on the engine thread. */
+void migration_tell(Migration *migration, EventType type, guint number, const char *text);
+
+/* What the engine cannot know by itself; told in order with the events. Any thread. */
+
+/** QEMU's process and the port of the channel (to the other host at the source, here at the
+ * destination); 0: unknown. */
+void migration_set_channel(Migration *migration, pid_t pid, guint16 port);
+/** The destination as the source knows it: @hosts in the order to try, NULL-terminated, each at
+ * @port. Port 0: it has no Holdfast. @reachable: whether there is a network to ask over. */
+void
+migration_set_destination(Migration *migration, char **hosts, guint16 port, gboolean reachable);
+/** The source, which has Holdfast, as the destination knows it. */
+void migration_set_source(Migration *migration, const char *hostname);
+/** An address to try before all others, for this recovery; @port 0: any. */
+void migration_set_override(Migration *migration, const char *host, guint16 port);
+/** Whether libvirt is to forget the domain at the source if the migration ends without a client. */
+void migration_set_undefine(Migration *migration, gboolean undefine);
+gboolean migration_is_to_undefine(Migration *migration);
+
+typedef enum {
+    /* terminal, or stock libvirt's answer is the one to give: an operator's pause, manual recovery
+     */
+    MIGRATION_SETTLED,
+    /* SETTLED, or the guest can run: not paused and not recovering */
+    MIGRATION_FLOWING,
+    /* SETTLED, or recovered more often than when the wait began */
+    MIGRATION_RECOVERED,
+} MigrationMilestone;
+
+/**
+ * migration_wait: blocks a client's call until the migration has come that far
+ * @recoveries: for MIGRATION_RECOVERED: Status.recoveries to be exceeded
+ * @timeout_ms: 0: as long as it takes
+ * @status: (out) (optional) (transfer full): the snapshot that ended the wait
+ *
+ * Returns: FALSE when the time ran out.
+ */
+gboolean migration_wait(Migration *migration,
+                        MigrationMilestone milestone,
+                        guint recoveries,
+                        guint64 timeout_ms,
+                        Status **status);
+
+/** migration_release_all: ends all waits of now and later; the daemon stops. Any thread. */
+void migration_release_all(void);
+
+typedef void (*MigrationWhenFn)(const Status *status, gpointer opaque);
+
+/** migration_when: the same without blocking; @fn is called once. Engine thread only. */
+void migration_when(Migration *migration,
+                    MigrationMilestone milestone,
+                    guint recoveries,
+                    MigrationWhenFn fn,
+                    gpointer opaque);
+
+/** Returns when the engine has taken in what was posted so far. Not on the engine thread. */
+void migration_sync(Migration *migration);
+
+/** Whether the other host has Holdfast. Any thread. */
+gboolean migration_has_peer(Migration *migration);
+/** Whether it can also be asked to recover. Any thread. */
+gboolean migration_can_ask(Migration *migration);
+
+/* While a client's Confirm is at work on the source, it is the one to undefine the domain. */
+void migration_begin_confirm(Migration *migration);
+void migration_end_confirm(Migration *migration);
+gboolean migration_is_confirmed(Migration *migration);

@@ -1,0 +1,154 @@
+/*
+ * observe.c: what happened, told to the engine
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/observe.h"
+
+#include "run/host.h"
+#include "run/migration-priv.h"
+#include "stock/domain.h"
+#include "stock/error.h"
+#include "stock/hooks.h"
+
+/* libvirt's own end of an unattended migration takes milliseconds after QEMU has stopped; we look
+ * for it this often and this long. */
+#define END_POLL_MS  50
+#define END_POLL_MAX 200
+
+/* On the thread of the domain's monitor, which is locked: look up and post, no more. */
+static void
+on_migration_event(const unsigned char *uuid, const char *status, gpointer opaque)
+{
+    g_autoptr(Migration) migration = migration_find(uuid);
+    EventType type;
+
+    if (migration && event_type_from_qemu(status, &type))
+        migration_post(migration, type, 0, "QEMU reported that the migration failed");
+}
+
+void
+observe_migration_events(void)
+{
+    hooks_set_migration_listener(on_migration_event, NULL);
+}
+
+/* --- the end of domains --- */
+
+static gboolean
+is_unattended(Migration *migration)
+{
+    StockJob job;
+    virConnectPtr connection = host_get_connection();
+    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
+    gboolean over = !domain || !stock_domain_job(domain, &job) || job.async == STOCK_ASYNC_NONE;
+
+    if (domain)
+        virDomainFree(domain);
+    if (connection)
+        virConnectClose(connection);
+    return over;
+}
+
+/* The client asked for --undefinesource, but there is no client any more: stock libvirt, which
+ * completes such a migration by itself, forgets that. */
+static void
+undefine_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+    virConnectPtr connection;
+    virDomainPtr domain;
+
+    for (guint i = 0; i < END_POLL_MAX && !is_unattended(migration); i++)
+        g_usleep(END_POLL_MS * 1000);
+    connection = host_get_connection();
+    domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
+    if (domain && virDomainIsActive(domain) == 0 && virDomainIsPersistent(domain) == 1) {
+        if (virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
+                                               VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                                               VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA) < 0)
+            g_warning("migration %s: cannot undefine domain %s on the source as was asked: %s",
+                      migration->id, migration->name, virGetLastErrorMessage());
+        else
+            g_message("migration %s: undefined domain %s on the source as was asked", migration->id,
+                      migration->name);
+    }
+    if (domain)
+        virDomainFree(domain);
+    if (connection)
+        virConnectClose(connection);
+}
+
+static gboolean
+check_undefine_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    if (migration_is_to_undefine(migration) && !migration_is_confirmed(migration))
+        host_run(undefine_job, migration);
+    else
+        migration_unref(migration);
+    return G_SOURCE_REMOVE;
+}
+
+static int
+on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void *opaque)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    g_autoptr(Migration) migration = NULL;
+
+    if (event != VIR_DOMAIN_EVENT_STOPPED || virDomainGetUUID(domain, uuid) < 0)
+        return 0;
+    migration = migration_find(uuid);
+    if (!migration)
+        return 0;
+    if (migration->role == ROLE_SOURCE && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) {
+        migration_post(migration, EVENT_CALL_COMPLETED, 0, NULL);
+        host_post(check_undefine_cb, migration_ref(migration));
+    } else {
+        migration_post(migration, EVENT_QEMU_GONE, 0, "the domain stopped on this host");
+    }
+    return 0;
+}
+
+void
+observe_domains(virConnectPtr connection)
+{
+    if (virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), NULL, NULL) < 0)
+        g_warning("cannot listen for the end of domains: %s; a QEMU that dies in a migration is "
+                  "noticed late",
+                  virGetLastErrorMessage());
+}
+
+/* --- the source asks --- */
+
+void
+observe_question(PeerQuestion *question, gpointer opaque)
+{
+    const Message *message = peer_question_get(question);
+    g_autofree char *id = uuid_format(message->id);
+    g_autoptr(Migration) migration = migration_find_by_id(id, ROLE_DESTINATION);
+
+    if (!migration) {
+        peer_question_answer(question, MESSAGE_REFUSED, 0,
+                             "this migration is not known on the destination");
+        return;
+    }
+    switch (message->type) {
+    case MESSAGE_RECOVER:
+        /* The source asks anew when it has lost the connection of an earlier question. */
+        if (migration->question)
+            peer_question_answer(migration->question, MESSAGE_REFUSED, 0, "asked again");
+        migration->question = question;
+        migration_step(migration, EVENT_PEER_RECOVER, message->number, NULL);
+        break;
+    case MESSAGE_PAUSED:
+        peer_question_answer(question, MESSAGE_NOTED, 0, NULL);
+        migration_step(migration, EVENT_PEER_PAUSED, 0, NULL);
+        break;
+    default:
+        peer_question_answer(question, MESSAGE_REFUSED, 0, "not a question");
+        break;
+    }
+}

@@ -1,0 +1,77 @@
+/*
+ * peer.h: the other host's Holdfast, reached over the migration network
+ *
+ * Not libvirt's RPC: that may run over another network, and its connection may be long dead when
+ * the migration network is back. What is asked here goes the way the memory will go, so an answer
+ * is also the proof that the way is open. QEMU's own port is never probed: a stray connection takes
+ * a channel's place there and both QEMUs hang.
+ *
+ * Everything runs on the engine thread and its GMainContext; nothing blocks.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "model/message.h"
+
+/* --- the destination's side: answering --- */
+
+typedef struct PeerServer PeerServer;
+typedef struct PeerQuestion PeerQuestion;
+
+/**
+ * PeerServerFn:
+ * @question: (transfer full): to be answered exactly once, now or later
+ */
+typedef void (*PeerServerFn)(PeerQuestion *question, gpointer opaque);
+
+/**
+ * peer_server_new: listens on the first free port of @port_max, @port_max - 1, ... @port_min, all
+ * addresses. Must be called on the engine thread.
+ */
+PeerServer *peer_server_new(
+    guint16 port_min, guint16 port_max, PeerServerFn answer, gpointer opaque, GError **error);
+guint16 peer_server_get_port(const PeerServer *server);
+/** Questions that are still open are closed without an answer. */
+void peer_server_free(PeerServer *server);
+
+const Message *peer_question_get(const PeerQuestion *question);
+/** Sends @type with the question's id and lets the connection go. @text may be NULL. */
+void
+peer_question_answer(PeerQuestion *question, MessageType type, guint32 number, const char *text);
+
+/* --- the source's side: asking --- */
+
+typedef struct PeerCall PeerCall;
+
+/**
+ * PeerCallFn:
+ * @answer: NULL when there is none
+ * @reached: whether a connection was made, or refused by the host itself
+ * @error: why there is no answer
+ *
+ * The call is freed when this returns.
+ */
+typedef void (*PeerCallFn)(const Message *answer,
+                           gboolean reached,
+                           const GError *error,
+                           gpointer opaque);
+
+/**
+ * peer_call_new: asks one question
+ * @connect_ms: deadline for the connection; the answer has PEER_ANSWER_MS more
+ */
+PeerCall *peer_call_new(const char *host,
+                        guint16 port,
+                        const Message *question,
+                        guint connect_ms,
+                        PeerCallFn done,
+                        gpointer opaque);
+/** Gives it up; @done is not called any more. NULL is fine. */
+void peer_call_cancel(PeerCall *call);
+
+/* The destination may have to break its channel and wait for QEMU before it listens: some ten
+ * milliseconds; a host under load gets this much. */
+#define PEER_ANSWER_MS 3000

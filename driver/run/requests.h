@@ -1,0 +1,23 @@
+/*
+ * requests.h: what a person asks of a migration, from virsh or over D-Bus
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "dbus/service.h"
+#include "run/migration.h"
+
+/**
+ * requests_recover: takes a paused migration up now
+ * @migration: on its source
+ * @uri: tcp://HOST or tcp://HOST:PORT, another address of the destination and the port that its
+ * QEMU is to listen on; NULL: the addresses that are known
+ * @recoveries: (out): to wait for with MIGRATION_RECOVERED
+ *
+ * Any thread, never blocks. Errors: SERVICE_ERROR.
+ */
+gboolean requests_recover(Migration *migration, const char *uri, guint *recoveries, GError **error);
+
+/** What D-Bus callers may ask for. Static. */
+const ServiceCalls *requests_calls(void);
