@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The lab: hosts, networks, guests and migrations, from nothing and back to nothing."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from . import bundle, clean, host, image, network, process
+from .guest import Guest
+from .migration import Migration
+from .wait import POLL_SECONDS
+
+DIRECTORY = "/var/tmp"
+BUS_POLICY = "packaging/org.holdfast.Migration1.conf"
+
+
+class LabError(Exception):
+    """Why there can be no lab here, and what to do."""
+
+
+def default_prefix():
+    return os.environ.get("HOLDFAST_LAB_PREFIX", "hflab")
+
+
+class Lab:
+    """
+    prefix      names everything of this lab; two labs at a time need two prefixes
+                (default: HOLDFAST_LAB_PREFIX, or hflab)
+    module_dir  LIBVIRT_DRIVER_DIR of the daemons; '' is stock (default: HOLDFAST_MODULE_DIR)
+    env         more environment for the daemons, as {"HOLDFAST": "off"}
+    hosts       the hosts' names; each is an attribute, lab.a
+    daemon      the daemon's command
+    keep        the lab outlives this process (`lab up`)
+    """
+
+    def __init__(self, prefix=None, module_dir=None, env=None, hosts=("a", "b"),
+                 daemon=host.DAEMON, keep=False):
+        self.prefix = prefix or default_prefix()
+        self.module_dir = (os.environ.get("HOLDFAST_MODULE_DIR", "") if module_dir is None
+                           else module_dir)
+        self.env = dict(env or {})
+        self.daemon = tuple(daemon)
+        self.keep_after_exit = keep
+        self.directory = os.path.join(DIRECTORY, self.prefix)
+        self.shared = os.path.join(self.directory, "shared")
+        self.bus_policy = self._find_bus_policy()
+        self.net = network.Network(self.prefix)
+        self.hosts = [host.Host(self, name, number) for number, name in enumerate(hosts, 1)]
+        for each in self.hosts:
+            setattr(self, each.name, each)
+        self.epoch = self.now()
+        self.backgrounds = []
+        self.guests = []
+        self.notes = []
+        self._reaper = None
+        self._following = threading.Event()
+
+    @staticmethod
+    def _find_bus_policy():
+        named = os.environ.get("HOLDFAST_LAB_BUS_POLICY")
+        path = named or os.path.join(image.REPOSITORY, BUS_POLICY)
+        return path if named or os.path.exists(path) else None
+
+    def daemon_env(self):
+        """What the daemons get on top of this process's environment."""
+        env = dict(self.env)
+        if self.module_dir:
+            env["LIBVIRT_DRIVER_DIR"] = self.module_dir
+        return env
+
+    # Life
+
+    def __enter__(self):
+        self.up()
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    def up(self):
+        """Hosts up, daemons serving. If it fails nothing is left."""
+        if os.geteuid() != 0:
+            raise LabError("the lab needs root: namespaces, networks, libvirtd")
+        owner = clean.owner_of(self.prefix)
+        if owner:
+            raise LabError(f"lab {self.prefix} is in use by process {owner}: wait for it, or set "
+                           "HOLDFAST_LAB_PREFIX to another name")
+        clean.clean(self.prefix)
+        try:
+            self._build()
+        except BaseException:
+            self.down()
+            raise
+
+    def _build(self):
+        os.makedirs(self.shared)
+        if not self.keep_after_exit:
+            self._start_reaper()
+        self._write_state()
+        image.build()
+        with open(os.path.join(self.directory, "hosts"), "w", encoding="ascii") as f:
+            f.write("127.0.0.1 localhost\n")
+            for each in self.hosts:
+                f.write(f"{each.address('management')} {each.name}\n")
+                f.write(f"{each.address('migration')} {each.name}-migration\n")
+        self.net.up()
+        for each in self.hosts:
+            each.up()
+            self.net.plug_in(each)
+        for each in self.hosts:
+            each.start()
+        self._write_state()
+        for each in self.hosts:
+            each.wait_ready()
+        self.hosts[0].keep_capabilities()
+
+    def _start_reaper(self):
+        """Cleans up after us even when we are killed: it sees our end of the pipe close."""
+        self._reaper = subprocess.Popen(
+            [sys.executable, "-m", "holdfast_lab.reaper", self.prefix],
+            stdin=subprocess.PIPE, start_new_session=True,
+            cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+    def _write_state(self):
+        """What `clean` needs to know beyond the names."""
+        helpers = [each.recorder.pid for each in self.hosts if each.recorder]
+        state = {
+            "owner": None if self.keep_after_exit else
+                     [os.getpid(), process.start_time(os.getpid())],
+            "helpers": [[pid, process.start_time(pid)] for pid in helpers],
+            "hosts": {each.name: each.anchor for each in self.hosts},
+            "module_dir": self.module_dir, "env": self.env, "daemon": self.daemon,
+        }
+        with open(os.path.join(self.directory, "lab.json"), "w", encoding="ascii") as f:
+            json.dump(state, f)
+
+    @classmethod
+    def attach(cls, prefix=None):
+        """A lab that `lab up` left running."""
+        prefix = prefix or default_prefix()
+        state = clean.read_state(prefix)
+        if not state:
+            raise LabError(f"no lab {prefix} is up")
+        lab = cls(prefix, state["module_dir"], state["env"], tuple(state["hosts"]),
+                  state["daemon"], keep=True)
+        lab.net.hosts = lab.hosts
+        lab.epoch = 0.0
+        for each in lab.hosts:
+            each.anchor = state["hosts"][each.name]
+        return lab
+
+    def down(self):
+        """Everything of this lab goes, whatever state it is in."""
+        self._following.set()
+        for each in self.backgrounds:
+            each.close()
+        self.backgrounds = []
+        clean.clean(self.prefix)
+        if self._reaper:
+            self._reaper.stdin.close()
+            self._reaper.wait()
+            self._reaper = None
+
+    def reset(self):
+        """For the next test: networks whole, daemons alive, no domain, no command running."""
+        for each in self.backgrounds:
+            each.close()
+        self.backgrounds = []
+        self.net.restore()
+        for each in self.hosts:
+            each.reset()
+        self._following.set()
+        self.guests = []
+        for name in os.listdir(self.shared):
+            path = os.path.join(self.shared, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        self.notes = []
+        self.net.journal = []
+        self.epoch = self.now()
+
+    # Doing
+
+    @staticmethod
+    def now():
+        """The time as a `since` for what is seen from now on; logs have milliseconds."""
+        return int(time.time() * 1000) / 1000
+
+    def command(self, *words, timeout=60):
+        """A command outside the hosts."""
+        return process.run(list(words), timeout=timeout)
+
+    def note(self, text):
+        """A line of the scenario's own for the timeline."""
+        self.notes.append((time.time(), text))
+
+    def keep(self, background):
+        """Has a background command ended with the test, and its output in the timeline."""
+        self.backgrounds.append(background)
+        return background
+
+    def guest(self, name="guest", **parameters):
+        """A new guest, not yet started; see Guest for the parameters."""
+        guest = Guest(self, name, **parameters)
+        self.guests.append(guest)
+        return guest
+
+    def follow(self, guest):
+        """Reads the guest's console all the time, so that its lines have their time."""
+        self._following.set()
+        self._following = stop = threading.Event()
+
+        def read():
+            while not stop.wait(POLL_SECONDS):
+                for each in self.guests:
+                    for where in self.hosts:
+                        each.console(where)
+        if guest not in self.guests:
+            self.guests.append(guest)
+        threading.Thread(target=read, daemon=True).start()
+
+    def migrate(self, source, destination, *flags, guest="guest", p2p=True, live=True,
+                network="management", uri=None, terminal=False):
+        """Starts `virsh migrate` on the source -> Migration, a Background.
+
+        flags    more words for virsh, as they are
+        network  the one libvirt's own connection goes over; the memory goes over `migration`
+                 unless flags have a --migrateuri
+        uri      the destination's URI instead
+        """
+        words = ["migrate", str(guest), uri or destination.uri(network)]
+        words += ["--live"] * live + ["--p2p"] * p2p + list(flags)
+        command = source.enter + source.virsh_command + words
+        return self.keep(Migration(command, source, destination, terminal))
+
+    def postcopy(self, source, destination, *flags, bandwidth=50, postcopy_bandwidth=4,
+                 wait_active=True, **options):
+        """A migration that goes to postcopy after one pass -> Migration, once both sides are
+        postcopy-active. Bandwidths are MiB/s: with the guest's usual rate the first leaves more
+        to copy than a switchover may take, and the second makes postcopy last."""
+        migration = self.migrate(source, destination, "--postcopy", "--postcopy-after-precopy",
+                                 "--bandwidth", str(bandwidth), "--postcopy-bandwidth",
+                                 str(postcopy_bandwidth), *flags, **options)
+        if wait_active:
+            migration.wait_status("postcopy-active")
+        return migration
+
+    # Telling
+
+    def timeline(self, since=None):
+        """Everything that was seen, merged: [(time, source, text)]."""
+        return bundle.timeline(self, self.epoch if since is None else since)
+
+    def bundle(self, directory, failure=""):
+        """Writes all there is to know about this test -> the essential timeline as text."""
+        return bundle.write(self, directory, failure)

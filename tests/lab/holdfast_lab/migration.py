@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A `virsh migrate` on its way."""
+from .process import Background
+from .wait import wait
+
+
+class Migration(Background):
+    """`source` and `destination` are hosts; states are those since it was started."""
+
+    def __init__(self, command, source, destination, terminal=False):
+        super().__init__(command, f"virsh on {source.name}", terminal)
+        self.source = source
+        self.destination = destination
+        self._since = int(self.started * 1000) / 1000  # logs have milliseconds
+
+    def states(self, host):
+        """[(time, status)] of QEMU on this host."""
+        return host.migration_states(self._since)
+
+    def status(self, host):
+        """The latest, or None."""
+        states = self.states(host)
+        return states[-1][1] if states else None
+
+    def wait_status(self, status, timeout=60, hosts=None):
+        """Waits until QEMU on both hosts (or on `hosts`) has reached a status. It may have gone
+        on since. Returns {host: time of its last arrival there}."""
+        hosts = hosts or (self.source, self.destination)
+        reached = {}
+
+        def seen():
+            over = self.done  # asked first: what it did is then in the logs
+            for host in hosts:
+                times = [when for when, state in self.states(host) if state == status]
+                if times:
+                    reached[host] = times[-1]
+            if len(reached) < len(hosts) and over and self._was_last_chance(status):
+                raise AssertionError(f"ended without {status}; {self._describe(hosts)}\n{self}")
+            return len(reached) == len(hosts)
+        wait(seen, timeout, lambda: f"{status}; {self._describe(hosts)}\n{self}")
+        return reached
+
+    def _was_last_chance(self, status):
+        """After virsh has ended nothing but completion or a recovery can come."""
+        return status in ("setup", "active", "pre-switchover", "device", "postcopy-active")
+
+    def count(self, status, host):
+        """How often QEMU on this host came to this status."""
+        return sum(state == status for _, state in self.states(host))
+
+    def _describe(self, hosts):
+        return "; ".join(f"{host.name} went " + " ".join(s for _, s in self.states(host))
+                         for host in hosts)
