@@ -57,7 +57,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Command, command_free)
 static virDomainPtr
 get_domain(const Migration *migration, GError **error)
 {
-    virConnectPtr connection = host_get_connection();
+    virConnectPtr connection = host_connect();
     virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
 
     if (!domain)

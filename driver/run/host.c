@@ -19,6 +19,7 @@ static struct {
     GMainContext *context;
     GThread *thread;
     GThreadPool *pool;
+    const char *uri;    /* of this daemon's QEMU driver; set before anybody asks */
     PeerServer *server; /* engine thread */
     Service *service;   /* engine thread */
     gint recover_port;  /* atomic */
@@ -92,8 +93,8 @@ host_get_service(void)
     return host.service;
 }
 
-virConnectPtr
-host_get_connection(void)
+static virConnectPtr
+get_connection(void)
 {
     virConnectPtr connection;
 
@@ -106,15 +107,15 @@ host_get_connection(void)
 }
 
 virConnectPtr
-host_connect(const char *uri)
+host_connect(void)
 {
-    virConnectPtr connection = host_get_connection();
+    virConnectPtr connection = get_connection();
     gboolean mine = FALSE;
 
     if (connection)
         return connection;
     /* Without the lock: libvirt comes back to our own connectOpen. */
-    connection = virConnectOpen(uri);
+    connection = virConnectOpen(host.uri);
     if (!connection)
         return NULL;
     g_mutex_lock(&host.lock);
@@ -185,11 +186,24 @@ host_init(GError **error)
     return TRUE;
 }
 
+static void
+connect_job(gpointer unused, gpointer unused_too)
+{
+    virConnectPtr connection = host_connect();
+
+    if (connection)
+        virConnectClose(connection);
+    else
+        g_warning("no connection of our own to %s (%s): it is tried again with the next migration",
+                  host.uri, virGetLastErrorMessage());
+}
+
 void
 host_start(gboolean privileged)
 {
     g_autoptr(GError) error = NULL;
 
+    host.uri = privileged ? "qemu:///system" : "qemu:///session";
     host.thread = g_thread_try_new("holdfast", engine_thread, NULL, &error);
     if (!host.thread) {
         g_warning("no thread for the engine (%s): migrations are libvirt's alone", error->message);
@@ -197,6 +211,7 @@ host_start(gboolean privileged)
     }
     host_post(open_cb, GINT_TO_POINTER(privileged));
     observe_migration_events();
+    host_run(connect_job, NULL);
 }
 
 void

@@ -39,15 +39,11 @@ void host_post(GSourceFunc fn, gpointer opaque);
 void host_run(GFunc fn, gpointer opaque);
 
 /**
- * host_connect: our own connection to this daemon
- * @uri: the one that is opened if there is none yet
+ * host_connect: our own connection to this daemon, made when it is first wanted
  *
  * A reference, or NULL with the thread's libvirt error set. May block; not on the engine thread.
  */
-virConnectPtr host_connect(const char *uri);
-
-/** The same, without making one; NULL before the first host_connect(). */
-virConnectPtr host_get_connection(void);
+virConnectPtr host_connect(void);
 
 /** The port where this host answers questions about recovery; 0 if it has none. Any thread. */
 guint16 host_get_recover_port(void);

@@ -39,7 +39,7 @@ static gboolean
 is_unattended(Migration *migration)
 {
     StockJob job;
-    virConnectPtr connection = host_get_connection();
+    virConnectPtr connection = host_connect();
     virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
     gboolean over = !domain || !stock_domain_job(domain, &job) || job.async == STOCK_ASYNC_NONE;
 
@@ -61,7 +61,7 @@ undefine_job(gpointer opaque, gpointer unused)
 
     for (guint i = 0; i < END_POLL_MAX && !is_unattended(migration); i++)
         g_usleep(END_POLL_MS * 1000);
-    connection = host_get_connection();
+    connection = host_connect();
     domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
     if (domain && virDomainIsActive(domain) == 0 && virDomainIsPersistent(domain) == 1) {
         if (virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |

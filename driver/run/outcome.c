@@ -61,7 +61,7 @@ outcome_get_destination(Migration *migration, virConnectPtr dconn)
 static gboolean
 is_source_over(Migration *migration)
 {
-    virConnectPtr connection = host_get_connection();
+    virConnectPtr connection = host_connect();
     virDomainPtr dom =
         connection ? TABLE_STOCK(domainLookupByUUID)(connection, migration_get_uuid(migration))
                    : NULL;

@@ -5,8 +5,6 @@
  */
 #include "run/p2p.h"
 
-#include <stdlib.h>
-
 #include "run/host.h"
 #include "run/migration.h"
 #include "run/outcome.h"
@@ -30,15 +28,13 @@ static virDomainPtr
 get_own_domain(virDomainPtr dom)
 {
     unsigned char uuid[VIR_UUID_BUFLEN];
-    char *uri = virConnectGetURI(virDomainGetConnect(dom));
-    virConnectPtr connection = uri ? host_connect(uri) : NULL;
+    virConnectPtr connection = host_connect();
     virDomainPtr own = NULL;
 
     if (connection && virDomainGetUUID(dom, uuid) == 0)
         own = virDomainLookupByUUID(connection, uuid);
     if (connection)
         virConnectClose(connection);
-    free(uri);
     return own;
 }
 
