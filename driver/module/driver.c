@@ -9,6 +9,7 @@
 #include <libvirt/libvirt.h>
 
 #include "config.h"
+#include "module/bus.h"
 #include "module/entry.h"
 #include "module/library.h"
 #include "run/calls.h"
@@ -110,7 +111,7 @@ attach(void *stock)
     if (!symbols_load(stock, &error))
         return reason_of(g_steal_pointer(&error));
     log_install();
-    if (!host_init(&error))
+    if (!host_init(bus_show(), &error))
         return reason_of(g_steal_pointer(&error));
     if (!table_register(row, stock, overrides, n_overrides, &error))
         return reason_of(g_steal_pointer(&error));

@@ -8,7 +8,6 @@
 #include "run/migration.h"
 #include "run/observe.h"
 #include "run/peer.h"
-#include "run/requests.h"
 #include "stock/error.h"
 
 /* Commands to QEMU take about a millisecond; the threads are for those that do not. A QEMU that
@@ -21,8 +20,8 @@ static struct {
     GThreadPool *pool;
     const char *uri;    /* of this daemon's QEMU driver; set before anybody asks */
     PeerServer *server; /* engine thread */
-    Service *service;   /* engine thread */
-    gint recover_port;  /* atomic */
+    const HostShow *show;
+    gint recover_port; /* atomic */
     GMutex lock;
     Policy *policy;           /* under the lock */
     virConnectPtr connection; /* under the lock */
@@ -87,10 +86,10 @@ host_get_recover_port(void)
     return (guint16)g_atomic_int_get(&host.recover_port);
 }
 
-Service *
-host_get_service(void)
+const HostShow *
+host_get_show(void)
 {
-    return host.service;
+    return host.show;
 }
 
 static virConnectPtr
@@ -146,7 +145,6 @@ static gboolean
 open_cb(gpointer privileged)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *address = NULL;
 
     host.server = peer_server_new(HOST_RECOVER_PORT_MIN, HOST_RECOVER_PORT_MAX, observe_question,
                                   NULL, &error);
@@ -156,8 +154,7 @@ open_cb(gpointer privileged)
         g_warning("no port to answer other hosts on (%s): migrations to this host that pause do "
                   "not recover by themselves",
                   error->message);
-    address = service_bus_address(GPOINTER_TO_INT(privileged));
-    host.service = service_new(address, requests_calls(), NULL);
+    host.show->start(GPOINTER_TO_INT(privileged));
     return G_SOURCE_REMOVE;
 }
 
@@ -174,8 +171,9 @@ load_policy(void)
 }
 
 gboolean
-host_init(GError **error)
+host_init(const HostShow *show, GError **error)
 {
+    host.show = show;
     if (!policy_prepare(error))
         return FALSE;
     host.pool = g_thread_pool_new(job_cb, NULL, POOL_THREADS_MAX, FALSE, error);

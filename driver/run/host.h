@@ -17,11 +17,18 @@
 #include <gio/gio.h>
 #include <libvirt/libvirt.h>
 
-#include "dbus/service.h"
 #include "model/policy.h"
+#include "model/status.h"
 
-/** host_init: once, from the thread that loads the module; starts no thread. */
-gboolean host_init(GError **error);
+/** Where migrations are shown. Called on the engine thread; none may block. */
+typedef struct {
+    void (*start)(gboolean privileged); /* once, before the others */
+    void (*publish)(Status *status);    /* after every change */
+    void (*withdraw)(const char *uuid, MigrationRole role);
+} HostShow;
+
+/** host_init: once, from the thread that loads the module; starts no thread. @show: static. */
+gboolean host_init(const HostShow *show, GError **error);
 
 /* What the daemon does: see stock/daemon.h. */
 void host_start(gboolean privileged);
@@ -48,8 +55,7 @@ virConnectPtr host_connect(void);
 /** The port where this host answers questions about recovery; 0 if it has none. Any thread. */
 guint16 host_get_recover_port(void);
 
-/** Where sessions are shown; NULL while there is none. Engine thread only. */
-Service *host_get_service(void);
+const HostShow *host_get_show(void);
 
 /* Where the destination's QEMU may listen for a resumed migration, and this host for questions: at
  * the top of libvirt's default range of migration ports (migration_port_min, migration_port_max

@@ -58,5 +58,23 @@ struct Migration {
     GArray *waits;          /* of MigrationWait */
 };
 
+/** All of this host's; the lock also guards what a Migration has under it. */
+typedef struct {
+    GMutex lock;
+    GCond changed;     /* a snapshot, or a post that somebody waits for */
+    GQueue all;        /* of Migration, newest first, one a domain */
+    gboolean released; /* nobody is held any more */
+} MigrationRegistry;
+
+extern MigrationRegistry registry;
+
+/** A migration that is in no list yet; see migration_start(). */
+Migration *migration_new(MigrationRole role,
+                         const char *id,
+                         const unsigned char *uuid,
+                         const char *name,
+                         const Policy *policy,
+                         unsigned int flags);
+
 /** Steps the session on the engine thread, then carries out what it asks for. */
 void migration_step(Migration *migration, EventType type, guint number, const char *text);

@@ -1,10 +1,9 @@
 /*
- * migration.c: a session that is being run, and all of this host's
+ * migration.c: a session that is being run
  *
  * How it works: an event is posted to the engine thread, which steps the session, puts the new
  * snapshot in place, wakes whoever waits, shows it on D-Bus and carries the effects out
- * (execute.c). The registry's lock guards the list and the snapshots; it is held for lookups and
- * pointer swaps only.
+ * (execute.c). The registry's lock guards the snapshots; it is held for pointer swaps only.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -16,15 +15,12 @@
 #include "run/host.h"
 #include "util/uuid.h"
 
-/* Migrations that are over and still shown. */
-#define OVER_MAX 128
+/* libvirt takes milliseconds to draw its line under a migration, and tells nobody when it has; a
+ * host under load gets a minute. */
+#define POLL_INTERVAL_MS 20
+#define POLL_MAX         3000
 
-static struct {
-    GMutex lock;
-    GCond changed;
-    GQueue all;        /* of Migration, newest first, one a domain */
-    gboolean released; /* nobody is held any more */
-} registry;
+MigrationRegistry registry;
 
 typedef struct {
     Migration *migration;
@@ -49,6 +45,33 @@ path_new(const char *host, guint16 listen_port)
     path->host = g_strdup(host);
     path->listen_port = listen_port;
     return path;
+}
+
+Migration *
+migration_new(MigrationRole role,
+              const char *id,
+              const unsigned char *uuid,
+              const char *name,
+              const Policy *policy,
+              unsigned int flags)
+{
+    Migration *migration = g_new0(Migration, 1);
+    g_autofree char *uuid_text = uuid_format(uuid);
+
+    g_atomic_ref_count_init(&migration->refs);
+    migration->role = role;
+    migration->id = id ? g_strdup(id) : g_uuid_string_random();
+    migration->name = g_strdup(name);
+    migration->peer = g_strdup("");
+    memcpy(migration->uuid, uuid, VIR_UUID_BUFLEN);
+    migration->flags = flags;
+    migration->channel.role = role;
+    migration->paths = g_ptr_array_new_with_free_func(path_free);
+    migration->waits = g_array_new(FALSE, FALSE, sizeof(MigrationWait));
+    migration->session = session_new(role, migration->id, uuid_text, name, policy, g_random_int(),
+                                     g_get_real_time());
+    migration->status = session_get_status(migration->session);
+    return migration;
 }
 
 Migration *
@@ -91,13 +114,18 @@ is_reached(const Migration *migration, MigrationMilestone milestone, guint recov
 {
     const Status *status = migration->status;
 
-    if (migration_state_is_terminal(status->state) || !migration->holds || registry.released)
+    if (migration_state_is_terminal(status->state) || registry.released)
+        return TRUE;
+    if (milestone == MIGRATION_PAUSED)
+        return status->state == STATE_POSTCOPY_PAUSED && status->reason == REASON_OPERATOR;
+    if (!migration->holds)
         return TRUE;
     switch (milestone) {
     case MIGRATION_FLOWING:
         return status->state <= STATE_POSTCOPY_ACTIVE;
     case MIGRATION_RECOVERED:
         return status->recoveries > recoveries;
+    case MIGRATION_PAUSED:
     case MIGRATION_SETTLED:
         break;
     }
@@ -124,7 +152,6 @@ static void
 put_snapshot(Migration *migration, EventType event)
 {
     Status *now = session_get_status(migration->session);
-    Service *service = host_get_service();
     g_autoptr(Status) before = NULL;
 
     g_mutex_lock(&registry.lock);
@@ -137,8 +164,7 @@ put_snapshot(Migration *migration, EventType event)
     g_mutex_unlock(&registry.lock);
 
     log_change(migration, before, now, event);
-    if (service)
-        service_publish(service, now);
+    host_get_show()->publish(now);
     status_unref(now);
     call_waits(migration);
 }
@@ -205,171 +231,7 @@ migration_tell(Migration *migration, EventType type, guint number, const char *t
     g_mutex_unlock(&registry.lock);
 }
 
-/* --- all of this host's --- */
-
-/* Takes out what is of the same domain, and the oldest of those that are over; the registry's lock
- * is held, and the references are the caller's to drop after it. */
-static GList *
-make_room(const unsigned char *uuid)
-{
-    GList *out = NULL;
-    guint over = 0;
-
-    for (GList *link = registry.all.head, *next; link; link = next) {
-        Migration *migration = link->data;
-
-        next = link->next;
-        if (memcmp(migration->uuid, uuid, VIR_UUID_BUFLEN) != 0) {
-            if (!migration_state_is_terminal(migration->status->state) || ++over <= OVER_MAX)
-                continue;
-        }
-        g_queue_delete_link(&registry.all, link);
-        out = g_list_prepend(out, migration);
-    }
-    return out;
-}
-
-/* A migration that another one takes the place of must let go of the world. */
-static gboolean
-retire_cb(gpointer opaque)
-{
-    Migration *migration = opaque;
-    Service *service = host_get_service();
-    g_autofree char *uuid = g_strdup(migration->status->uuid);
-
-    migration_step(migration, EVENT_CALL_CANCELLED, 0, NULL);
-    execute_end(migration);
-    if (service && !migration_find(migration->uuid))
-        service_withdraw(service, uuid, migration->role);
-    migration_unref(migration);
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean
-publish_cb(gpointer opaque)
-{
-    Migration *migration = opaque;
-    Service *service = host_get_service();
-
-    if (service)
-        service_publish(service, migration->status);
-    migration_unref(migration);
-    return G_SOURCE_REMOVE;
-}
-
-Migration *
-migration_start(MigrationRole role,
-                const char *id,
-                const unsigned char *uuid,
-                const char *name,
-                const Policy *policy,
-                unsigned int flags)
-{
-    Migration *migration = g_new0(Migration, 1);
-    g_autofree char *uuid_text = uuid_format(uuid);
-    GList *out;
-
-    g_atomic_ref_count_init(&migration->refs);
-    migration->role = role;
-    migration->id = id ? g_strdup(id) : g_uuid_string_random();
-    migration->name = g_strdup(name);
-    migration->peer = g_strdup("");
-    memcpy(migration->uuid, uuid, VIR_UUID_BUFLEN);
-    migration->flags = flags;
-    migration->channel.role = role;
-    migration->paths = g_ptr_array_new_with_free_func(path_free);
-    migration->waits = g_array_new(FALSE, FALSE, sizeof(MigrationWait));
-    migration->session = session_new(role, migration->id, uuid_text, name, policy, g_random_int(),
-                                     g_get_real_time());
-    migration->status = session_get_status(migration->session);
-
-    g_mutex_lock(&registry.lock);
-    out = make_room(uuid);
-    g_queue_push_head(&registry.all, migration_ref(migration));
-    g_mutex_unlock(&registry.lock);
-
-    for (GList *link = out; link; link = link->next)
-        host_post(retire_cb, link->data);
-    g_list_free(out);
-    host_post(publish_cb, migration_ref(migration));
-    return migration;
-}
-
-typedef gboolean (*MatchFn)(const Migration *migration, gconstpointer key);
-
-static Migration *
-find(MatchFn match, gconstpointer key)
-{
-    Migration *found = NULL;
-
-    g_mutex_lock(&registry.lock);
-    for (GList *link = registry.all.head; link && !found; link = link->next) {
-        if (match(link->data, key))
-            found = migration_ref(link->data);
-    }
-    g_mutex_unlock(&registry.lock);
-    return found;
-}
-
-static gboolean
-match_uuid(const Migration *migration, gconstpointer key)
-{
-    return memcmp(migration->uuid, key, VIR_UUID_BUFLEN) == 0;
-}
-
-static gboolean
-match_name_source(const Migration *migration, gconstpointer key)
-{
-    return migration->role == ROLE_SOURCE && g_str_equal(migration->name, key);
-}
-
-static gboolean
-match_name_destination(const Migration *migration, gconstpointer key)
-{
-    return migration->role == ROLE_DESTINATION && g_str_equal(migration->name, key);
-}
-
-static gboolean
-match_id_source(const Migration *migration, gconstpointer key)
-{
-    return migration->role == ROLE_SOURCE && g_str_equal(migration->id, key);
-}
-
-static gboolean
-match_id_destination(const Migration *migration, gconstpointer key)
-{
-    return migration->role == ROLE_DESTINATION && g_str_equal(migration->id, key);
-}
-
-Migration *
-migration_find(const unsigned char *uuid)
-{
-    return find(match_uuid, uuid);
-}
-
-static gboolean
-match_uuid_text(const Migration *migration, gconstpointer key)
-{
-    return g_ascii_strcasecmp(migration->status->uuid, key) == 0;
-}
-
-Migration *
-migration_find_by_uuid_text(const char *uuid)
-{
-    return find(match_uuid_text, uuid);
-}
-
-Migration *
-migration_find_by_name(const char *name, MigrationRole role)
-{
-    return find(role == ROLE_SOURCE ? match_name_source : match_name_destination, name);
-}
-
-Migration *
-migration_find_by_id(const char *id, MigrationRole role)
-{
-    return find(role == ROLE_SOURCE ? match_id_source : match_id_destination, id);
-}
+/* --- what is told of one --- */
 
 const char *
 migration_get_id(const Migration *migration)
@@ -429,6 +291,35 @@ migration_wait(Migration *migration,
         *status = status_ref(migration->status);
     g_mutex_unlock(&registry.lock);
     return reached;
+}
+
+/* Sleeps for one interval; TRUE when the daemon stops. */
+static gboolean
+sleep_released(void)
+{
+    gint64 end = g_get_monotonic_time() + POLL_INTERVAL_MS * 1000;
+    gboolean released;
+
+    g_mutex_lock(&registry.lock);
+    while (!registry.released && g_cond_wait_until(&registry.changed, &registry.lock, end))
+        continue;
+    released = registry.released;
+    g_mutex_unlock(&registry.lock);
+    return released;
+}
+
+gboolean
+migration_poll(Migration *migration,
+               gboolean (*reached)(Migration *migration, gpointer opaque),
+               gpointer opaque)
+{
+    for (guint i = 0; i < POLL_MAX; i++) {
+        if (reached(migration, opaque))
+            return TRUE;
+        if (sleep_released())
+            return FALSE;
+    }
+    return FALSE;
 }
 
 void

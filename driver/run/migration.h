@@ -78,6 +78,8 @@ typedef enum {
     MIGRATION_SETTLED,
     /* SETTLED, or the guest can run: not paused and not recovering */
     MIGRATION_FLOWING,
+    /* terminal, or a person's pause */
+    MIGRATION_PAUSED,
     /* SETTLED, or recovered more often than when the wait began */
     MIGRATION_RECOVERED,
 } MigrationMilestone;
@@ -95,6 +97,17 @@ gboolean migration_wait(Migration *migration,
                         guint recoveries,
                         guint64 timeout_ms,
                         Status **status);
+
+/**
+ * migration_poll: waits for something that nobody tells, by looking for it
+ * @reached: called without any lock; may call libvirt
+ *
+ * Looks often, for as long as a minute; ends at once when the daemon stops. FALSE if in vain.
+ * May block; not on the engine thread.
+ */
+gboolean migration_poll(Migration *migration,
+                        gboolean (*reached)(Migration *migration, gpointer opaque),
+                        gpointer opaque);
 
 /** migration_release_all: ends all waits of now and later; the daemon stops. Any thread. */
 void migration_release_all(void);

@@ -5,16 +5,12 @@
  */
 #include "run/observe.h"
 
+#include <libvirt/virterror.h>
+
 #include "run/host.h"
 #include "run/migration-priv.h"
-#include "stock/domain.h"
-#include "stock/error.h"
+#include "run/outcome.h"
 #include "stock/hooks.h"
-
-/* libvirt's own end of an unattended migration takes milliseconds after QEMU has stopped; we look
- * for it this often and this long. */
-#define END_POLL_MS  50
-#define END_POLL_MAX 200
 
 /* On the thread of the domain's monitor, which is locked: look up and post, no more. */
 static void
@@ -35,48 +31,12 @@ observe_migration_events(void)
 
 /* --- the end of domains --- */
 
-static gboolean
-is_unattended(Migration *migration)
-{
-    StockJob job;
-    virConnectPtr connection = host_connect();
-    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
-    gboolean over = !domain || !stock_domain_job(domain, &job) || job.async == STOCK_ASYNC_NONE;
-
-    if (domain)
-        virDomainFree(domain);
-    if (connection)
-        virConnectClose(connection);
-    return over;
-}
-
-/* The client asked for --undefinesource, but there is no client any more: stock libvirt, which
- * completes such a migration by itself, forgets that. */
 static void
 undefine_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
-    virConnectPtr connection;
-    virDomainPtr domain;
 
-    for (guint i = 0; i < END_POLL_MAX && !is_unattended(migration); i++)
-        g_usleep(END_POLL_MS * 1000);
-    connection = host_connect();
-    domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
-    if (domain && virDomainIsActive(domain) == 0 && virDomainIsPersistent(domain) == 1) {
-        if (virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
-                                               VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-                                               VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA) < 0)
-            g_warning("migration %s: cannot undefine domain %s on the source as was asked: %s",
-                      migration->id, migration->name, virGetLastErrorMessage());
-        else
-            g_message("migration %s: undefined domain %s on the source as was asked", migration->id,
-                      migration->name);
-    }
-    if (domain)
-        virDomainFree(domain);
-    if (connection)
-        virConnectClose(connection);
+    outcome_undefine_source(migration);
 }
 
 static gboolean

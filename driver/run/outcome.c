@@ -12,11 +12,6 @@
 #include "stock/error.h"
 #include "stock/table.h"
 
-/* Up to a minute on a host under load; some milliseconds on any other. libvirt tells nobody when a
- * job ends, so it is looked for. */
-#define POLL_MS  20
-#define POLL_MAX 3000
-
 gboolean
 outcome_is_lost(const Status *status)
 {
@@ -41,8 +36,9 @@ outcome_raise(const Status *status)
 }
 
 static gboolean
-is_job_over(virDomainPtr dom)
+is_job_over(Migration *migration, gpointer opaque)
 {
+    virDomainPtr dom = opaque;
     StockJob job = {0};
 
     return !stock_domain_job(dom, &job) || job.async == STOCK_ASYNC_NONE;
@@ -53,14 +49,15 @@ outcome_get_destination(Migration *migration, virConnectPtr dconn)
 {
     virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
 
-    for (guint i = 0; dom && i < POLL_MAX && !is_job_over(dom); i++)
-        g_usleep(POLL_MS * 1000);
+    if (dom)
+        migration_poll(migration, is_job_over, dom);
     return dom;
 }
 
 static gboolean
-is_source_over(Migration *migration)
+is_source_over(Migration *migration, gpointer opaque)
 {
+    const gboolean *forgotten = opaque;
     virConnectPtr connection = host_connect();
     virDomainPtr dom =
         connection ? TABLE_STOCK(domainLookupByUUID)(connection, migration_get_uuid(migration))
@@ -69,7 +66,7 @@ is_source_over(Migration *migration)
     gboolean over = !dom;
 
     if (dom && stock_domain_job(dom, &job))
-        over = !job.active && job.async == STOCK_ASYNC_NONE && !migration_is_to_undefine(migration);
+        over = !job.active && job.async == STOCK_ASYNC_NONE && !*forgotten;
     if (dom)
         virDomainFree(dom);
     if (connection)
@@ -81,6 +78,36 @@ is_source_over(Migration *migration)
 void
 outcome_wait_source(Migration *migration)
 {
-    for (guint i = 0; i < POLL_MAX && !is_source_over(migration); i++)
-        g_usleep(POLL_MS * 1000);
+    gboolean forgotten = migration_is_to_undefine(migration);
+
+    migration_poll(migration, is_source_over, &forgotten);
+}
+
+/* The client asked for --undefinesource, but there is no client any more: stock libvirt, which
+ * completes such a migration by itself, forgets that. */
+void
+outcome_undefine_source(Migration *migration)
+{
+    const unsigned int flags = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
+                               VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                               VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+    gboolean forgotten = FALSE;
+    virConnectPtr connection;
+    virDomainPtr dom;
+
+    migration_poll(migration, is_source_over, &forgotten);
+    connection = host_connect();
+    dom = connection ? virDomainLookupByUUID(connection, migration_get_uuid(migration)) : NULL;
+    if (dom && virDomainIsActive(dom) == 0 && virDomainIsPersistent(dom) == 1) {
+        if (virDomainUndefineFlags(dom, flags) < 0)
+            g_warning("migration %s: cannot undefine domain %s on the source as was asked: %s",
+                      migration_get_id(migration), virDomainGetName(dom), virGetLastErrorMessage());
+        else
+            g_message("migration %s: undefined domain %s on the source as was asked",
+                      migration_get_id(migration), virDomainGetName(dom));
+    }
+    if (dom)
+        virDomainFree(dom);
+    if (connection)
+        virConnectClose(connection);
 }

@@ -25,3 +25,6 @@ virDomainPtr outcome_get_destination(Migration *migration, virConnectPtr dconn);
 
 /** Until the domain is no longer active on the source, and forgotten if that was asked for. */
 void outcome_wait_source(Migration *migration);
+
+/** Forgets the domain on the source, once libvirt has ended the migration there. May block. */
+void outcome_undefine_source(Migration *migration);

@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include "dbus/service.h"
 #include "run/migration.h"
 
 /**
@@ -15,9 +14,14 @@
  * QEMU is to listen on; NULL: the addresses that are known
  * @recoveries: (out): to wait for with MIGRATION_RECOVERED
  *
- * Any thread, never blocks. Errors: SERVICE_ERROR.
+ * Any thread, never blocks. Errors: MIGRATION_ERROR.
  */
 gboolean requests_recover(Migration *migration, const char *uri, guint *recoveries, GError **error);
 
-/** What D-Bus callers may ask for. Static. */
-const ServiceCalls *requests_calls(void);
+/**
+ * requests_pause: pauses a migration in postcopy until a person recovers it
+ * @migration: on its source
+ *
+ * Any thread, never blocks. Errors: MIGRATION_ERROR.
+ */
+gboolean requests_pause(Migration *migration, GError **error);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dbus/error.h"
 #include "model/cookie.h"
 #include "run/error.h"
 #include "run/outcome.h"
@@ -139,7 +138,7 @@ recover(Migration *migration,
     }
     migration_sync(migration);
     if (!migration_wait(migration, MIGRATION_RECOVERED, recoveries, timeout_ms, &status)) {
-        g_set_error(&error, SERVICE_ERROR, SERVICE_ERROR_TIMEOUT,
+        g_set_error(&error, MIGRATION_ERROR, MIGRATION_ERROR_TIMEOUT,
                     _("the migration of domain '%1$s' has not recovered yet (%2$s): it goes on "
                       "trying, see the network to host '%3$s'"),
                     status->name, migration_state_to_string(status->state), status->peer);

@@ -1,0 +1,159 @@
+/*
+ * registry.c: all migrations of this host
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <string.h>
+
+#include "run/execute.h"
+#include "run/host.h"
+#include "run/migration-priv.h"
+
+/* Migrations that are over and still shown. */
+#define OVER_MAX 128
+
+/* Takes out what is of the same domain, and the oldest of those that are over; the registry's lock
+ * is held, and the references are the caller's to drop after it. */
+static GList *
+make_room(const unsigned char *uuid)
+{
+    GList *out = NULL;
+    guint over = 0;
+
+    for (GList *link = registry.all.head, *next; link; link = next) {
+        Migration *migration = link->data;
+
+        next = link->next;
+        if (memcmp(migration->uuid, uuid, VIR_UUID_BUFLEN) != 0) {
+            if (!migration_state_is_terminal(migration->status->state) || ++over <= OVER_MAX)
+                continue;
+        }
+        g_queue_delete_link(&registry.all, link);
+        out = g_list_prepend(out, migration);
+    }
+    return out;
+}
+
+/* A migration that another one takes the place of must let go of the world. */
+static gboolean
+retire_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+    g_autoptr(Migration) successor = migration_find(migration->uuid);
+
+    migration_step(migration, EVENT_CALL_CANCELLED, 0, NULL);
+    execute_end(migration);
+    if (!successor)
+        host_get_show()->withdraw(migration->status->uuid, migration->role);
+    migration_unref(migration);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean
+publish_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    host_get_show()->publish(migration->status);
+    migration_unref(migration);
+    return G_SOURCE_REMOVE;
+}
+
+Migration *
+migration_start(MigrationRole role,
+                const char *id,
+                const unsigned char *uuid,
+                const char *name,
+                const Policy *policy,
+                unsigned int flags)
+{
+    Migration *migration = migration_new(role, id, uuid, name, policy, flags);
+    GList *out;
+
+    g_mutex_lock(&registry.lock);
+    out = make_room(uuid);
+    g_queue_push_head(&registry.all, migration_ref(migration));
+    g_mutex_unlock(&registry.lock);
+
+    for (GList *link = out; link; link = link->next)
+        host_post(retire_cb, link->data);
+    g_list_free(out);
+    host_post(publish_cb, migration_ref(migration));
+    return migration;
+}
+
+typedef gboolean (*MatchFn)(const Migration *migration, gconstpointer key);
+
+static Migration *
+find(MatchFn match, gconstpointer key)
+{
+    Migration *found = NULL;
+
+    g_mutex_lock(&registry.lock);
+    for (GList *link = registry.all.head; link && !found; link = link->next) {
+        if (match(link->data, key))
+            found = migration_ref(link->data);
+    }
+    g_mutex_unlock(&registry.lock);
+    return found;
+}
+
+static gboolean
+match_uuid(const Migration *migration, gconstpointer key)
+{
+    return memcmp(migration->uuid, key, VIR_UUID_BUFLEN) == 0;
+}
+
+static gboolean
+match_name_source(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_SOURCE && g_str_equal(migration->name, key);
+}
+
+static gboolean
+match_name_destination(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_DESTINATION && g_str_equal(migration->name, key);
+}
+
+static gboolean
+match_id_source(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_SOURCE && g_str_equal(migration->id, key);
+}
+
+static gboolean
+match_id_destination(const Migration *migration, gconstpointer key)
+{
+    return migration->role == ROLE_DESTINATION && g_str_equal(migration->id, key);
+}
+
+Migration *
+migration_find(const unsigned char *uuid)
+{
+    return find(match_uuid, uuid);
+}
+
+static gboolean
+match_uuid_text(const Migration *migration, gconstpointer key)
+{
+    return g_ascii_strcasecmp(migration->status->uuid, key) == 0;
+}
+
+Migration *
+migration_find_by_uuid_text(const char *uuid)
+{
+    return find(match_uuid_text, uuid);
+}
+
+Migration *
+migration_find_by_name(const char *name, MigrationRole role)
+{
+    return find(role == ROLE_SOURCE ? match_name_source : match_name_destination, name);
+}
+
+Migration *
+migration_find_by_id(const char *id, MigrationRole role)
+{
+    return find(role == ROLE_SOURCE ? match_id_source : match_id_destination, id);
+}
