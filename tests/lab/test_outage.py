@@ -5,16 +5,47 @@ import pytest
 
 from holdfast_lab import wait
 
+SESSION = "org.holdfast.Migration1.Session"
 
-@pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
-def test_an_outage_of_five_seconds(lab, guest, p2p):
-    migration = lab.postcopy(lab.a, lab.b, p2p=p2p)
-    lab.net.cut("all")
-    migration.wait_status("postcopy-paused", timeout=20)
+
+def last(lab, since, seconds):
+    wait(lambda: lab.now() - since >= seconds, seconds + 10, f"an outage of {seconds} seconds")
+
+
+@pytest.mark.parametrize(
+    "seconds, p2p", [(5, True), (5, False), (40, True)], ids=["5s-p2p", "5s-client", "40s-p2p"]
+)
+def test_a_silent_outage(lab, guest, seconds, p2p):
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", p2p=p2p)
     cut = lab.now()
-    wait(lambda: lab.now() - cut >= 5, 10, "an outage of five seconds")
+    lab.net.cut("all")
+    paused = migration.wait_status("postcopy-paused", timeout=30, hosts=[lab.a])
+    last(lab, cut, seconds)
+    restored = lab.now()
     lab.net.restore()
-    migration.succeed()
-    assert lab.a.domain_state() in (None, "shut off")
+
+    migration.succeed(timeout=180)
+    assert lab.a.domain_state() is None
     assert lab.b.domain_state() == "running"
+    assert lab.b.is_persistent("guest")
+    guest.witness_ok(lab.b)
+    active = [at for at, state in migration.states(lab.a) if state == "postcopy-active"][-1]
+    print(f"paused after {paused[lab.a] - cut:.2f} s, "
+          f"active {active - restored:.2f} s after the network's return")
+    for host in lab.hosts:
+        signal = host.wait_dbus_signal("Recovered")
+        assert signal["args"][0] > 0
+        assert host.dbus_signals(member="Paused")[0]["args"][0] in ("network", "io-error")
+        assert host.dbus_property(signal["path"], SESSION, "State") == "completed"
+        assert host.dbus_property(signal["path"], SESSION, "Recoveries") == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "down"])
+def test_a_network_that_says_so(lab, guest, how):
+    """A reset, and an interface that goes down: the other ways a network fails."""
+    migration = lab.postcopy(lab.a, lab.b)
+    lab.net.cut("migration", how=how)
+    migration.wait_status("postcopy-paused", timeout=30, hosts=[lab.a])
+    lab.net.restore()
+    migration.succeed(timeout=180)
     guest.witness_ok(lab.b)
