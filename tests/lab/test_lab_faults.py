@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Each of the lab's faults does what it says, and is undone."""
 import os
+import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -81,6 +81,17 @@ def test_one_direction(lab):
     lab.a.run("/usr/bin/python3", "-c", send, lab.b.address("migration"))
     wait(lambda: "hello" in listener.output, 10, "what a sends reaches b")
     assert connect(lab.b, lab.a, "migration") == "silent"
+
+
+def test_a_third_host_and_a_cut_between_two(new_lab):
+    lab = new_lab(module_dir="", hosts=("a", "b", "c"))
+    lab.net.cut("management", between=(lab.b, lab.c))
+    assert connect(lab.a, lab.b, "management") == "open"
+    assert connect(lab.a, lab.c, "management") == "open"
+    assert connect(lab.b, lab.c, "management") == "silent"
+    assert connect(lab.c, lab.b, "management") == "silent"
+    assert lab.c.run("hostname").stdout == "c\n"
+    assert lab.c.run("getent", "hosts", "b").stdout.split()[0] == lab.b.address("management")
 
 
 def test_a_stopped_daemon_is_silent_and_goes_on(lab):
@@ -168,7 +179,8 @@ def test_a_bundle_tells_the_whole_story(lab, guest, tmp_path):
         assert files[name] > 0, name
 
 
-@pytest.mark.parametrize("number", ["KILL", "TERM", "INT"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT],
+                         ids=lambda number: number.name)
 def test_a_lab_goes_with_the_process_that_made_it(lab, number):
     prefix = f"{lab.prefix}.gone"
     script = ("import sys, signal\n"
@@ -183,7 +195,7 @@ def test_a_lab_goes_with_the_process_that_made_it(lab, number):
     assert process.stdout.readline() == b"up\n"
     namespaces = [f"/run/netns/{prefix}-{name}" for name in ("a", "b", "switch")]
     assert all(os.path.exists(path) for path in namespaces)
-    process.send_signal(getattr(__import__("signal"), f"SIG{number}"))
+    process.send_signal(number)
     process.wait(60)
     wait(lambda: not any(os.path.exists(path) for path in namespaces), 60, "namespaces gone")
     wait(lambda: not os.path.exists(f"/var/tmp/{prefix}"), 60, "its directory gone")

@@ -29,6 +29,8 @@ MOUNTS = {
     "/var/cache/libvirt": "cache",
 }
 
+PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 LOG = "/var/log/libvirt/libvirtd.log"
 SOCKET = "/run/libvirt/libvirt-sock"
 BUS_SOCKET = "/run/dbus/system_bus_socket"
@@ -195,8 +197,9 @@ class Host:
         self.number = number
         self.namespace = f"{lab.prefix}-{name}"
         self.base = os.path.join(lab.directory, name)
-        self.anchor = None
+        self.anchor = None  # pid of the process that holds the namespaces
         self.recorder = None
+        self._helpers = []
         self.log = DaemonLog(self.path(LOG))
         self._records = Tail(os.path.join(self.base, "records.jsonl"))
         self.virsh_command = shlex.split(os.environ.get("HOLDFAST_LAB_VIRSH", "virsh"))
@@ -270,28 +273,34 @@ class Host:
         mounts = "\n".join(f"mount --bind {self.base}/{directory} {inside}"
                            for inside, directory in MOUNTS.items())
         script = SETUP.format(mounts=mounts, base=self.lab.directory, name=self.name)
-        anchor = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.namespace}", "unshare", "--mount", "--uts",
-             "--propagation", "private", "bash", "-c", script],
-            stdin=subprocess.DEVNULL, start_new_session=True)
+        anchor = self._helper(
+            "anchor", ["nsenter", f"--net=/run/netns/{self.namespace}", "unshare", "--mount",
+                       "--uts", "--propagation", "private", "bash", "-c", script])
         self.anchor = anchor.pid
 
         def ready():
             if anchor.poll() is not None:
-                raise process.CommandFailed(f"host {self.name} could not be set up")
+                raise process.CommandFailed(f"host {self.name} could not be set up: "
+                                            + self.read(os.path.join(self.base, "anchor.out")))
             return os.path.exists(os.path.join(self.base, "ready"))
         wait(ready, 30, f"host {self.name}")
-        self._anchor = anchor
+
+    def _helper(self, name, command):
+        """A process of the lab's own. It keeps no terminal and no pipe of ours open."""
+        with open(os.path.join(self.base, f"{name}.out"), "ab") as output:
+            helper = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                      stderr=output, start_new_session=True, cwd=PACKAGE_PARENT)
+        self._helpers.append(helper)  # referenced, so that it is reaped
+        return helper
 
     def start(self):
         """Bus, daemon and recorder. `wait_ready` comes later, so that hosts start side by side."""
         self.bus.start()
         self.daemon.start(wait_ready=False)
-        self.recorder = subprocess.Popen(
-            [sys.executable, "-m", "holdfast_lab.recorder", "--libvirt", self.path(SOCKET),
-             "--dbus", self.path(BUS_SOCKET), "--output", self._records.path],
-            stdin=subprocess.DEVNULL, start_new_session=True, cwd=os.path.dirname(
-                os.path.dirname(os.path.abspath(__file__))))
+        self.recorder = self._helper(
+            "recorder", [sys.executable, "-m", "holdfast_lab.recorder",
+                         "--libvirt", self.path(SOCKET), "--dbus", self.path(BUS_SOCKET),
+                         "--output", self._records.path])
 
     @property
     def _known_capabilities(self):
@@ -305,7 +314,8 @@ class Host:
     def wait_ready(self):
         self.daemon.wait_ready()
         wait(lambda: {"libvirt", "dbus"} <= self.recorded_sources(), 60,
-             f"the recorder of {self.name}")
+             lambda: f"the recorder of {self.name}: "
+                     + self.read(os.path.join(self.base, "recorder.out")))
 
     def _bus_serves(self):
         try:
@@ -365,7 +375,8 @@ class Host:
     def qemu(self, guest="guest"):
         """The guest's QEMU on this host, to stop, cont and kill. None if there is none."""
         pid = self.read(f"/run/libvirt/qemu/{guest}.pid").strip()
-        return Process(int(pid), f"QEMU of {guest} on {self.name}") if pid else None
+        qemu = Process(int(pid), f"QEMU of {guest} on {self.name}") if pid else None
+        return qemu if qemu and qemu.alive else None  # the file outlives a QEMU that was killed
 
     # What was seen, of the present test unless `since` says otherwise
 
@@ -475,16 +486,14 @@ class Host:
 
     def _remove(self, name):
         qemu = self.qemu(name)
-        if qemu and qemu.alive:
-            qemu.cont()
+        if qemu:
+            # Quicker than libvirt's polite way, and it also ends one that is stopped or stuck.
+            qemu.kill()
         self.virsh("destroy", name, check=False, timeout=10)
         self.virsh("undefine", name, "--managed-save", "--snapshots-metadata",
                    "--checkpoints-metadata", "--nvram", check=False, timeout=10)
-        qemu = self.qemu(name)
-        if qemu and qemu.alive:
-            # A domain that libvirt does not let go, as in a job that hangs.
-            qemu.kill()
         if name in self.domains():
+            # A job that hangs does not let go of it.
             self.daemon.restart(hard=True)
             self.virsh("destroy", name, check=False)
             self.virsh("undefine", name, check=False)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A `virsh migrate` on its way."""
+import termios
+
 from .process import Background
 from .wait import wait
 
@@ -22,16 +24,17 @@ class Migration(Background):
         states = self.states(host)
         return states[-1][1] if states else None
 
-    def wait_status(self, status, timeout=60, hosts=None):
-        """Waits until QEMU on both hosts (or on `hosts`) has reached a status. It may have gone
-        on since. Returns {host: time of its last arrival there}."""
+    def wait_status(self, status, timeout=60, hosts=None, since=0.0):
+        """Waits until QEMU on both hosts (or on `hosts`) has reached a status, later than
+        `since`. It may have gone on from there. Returns {host: time of its last arrival}."""
         hosts = hosts or (self.source, self.destination)
         reached = {}
 
         def seen():
             over = self.done  # asked first: what it did is then in the logs
             for host in hosts:
-                times = [when for when, state in self.states(host) if state == status]
+                times = [when for when, state in self.states(host)
+                         if state == status and when >= since]
                 if times:
                     reached[host] = times[-1]
             if len(reached) < len(hosts) and over and self._was_last_chance(status):
@@ -39,6 +42,14 @@ class Migration(Background):
             return len(reached) == len(hosts)
         wait(seen, timeout, lambda: f"{status}; {self._describe(hosts)}\n{self}")
         return reached
+
+    def interrupt(self):
+        """Ctrl-C. virsh hears it only on a terminal, and loses one typed before it has noticed
+        that the job has started (virshWatchProgress in virsh-domain.c, half a second)."""
+        if self.terminal is not None:
+            wait(lambda: self.done or termios.tcgetattr(self.terminal)[6][termios.VINTR] == b"\0",
+                 30, f"virsh to listen for Ctrl-C: {self}")
+        super().interrupt()
 
     def _was_last_chance(self, status):
         """After virsh has ended nothing but completion or a recovery can come."""

@@ -159,14 +159,15 @@ class Network:
             senders = [self._host(name).address(cut.network) for name in cut.peers
                        if name != host.name]
             match += f" ip saddr {{ {', '.join(senders)} }}"
-        verdicts = {
-            "drop": {"tcp": "drop", "": "drop"},
-            "reset": {"tcp": "reject with tcp reset", "": "drop"},
-        }[cut.how]
+        if cut.how == "drop":
+            tcp, rest = "drop", [f"{match} drop"]
+        else:
+            # The reset that answers must itself get through the peer's filter.
+            tcp = "tcp flags & rst != rst reject with tcp reset"
+            rest = [f"{match} meta l4proto != tcp drop"]
         if cut.port is None:
-            tcp = [f"{match} meta l4proto tcp {verdicts['tcp']}"]
-            return tcp + [f"{match} {verdicts['']}"]
-        return [f"{match} tcp {end} {cut.port} {verdicts['tcp']}" for end in ("dport", "sport")]
+            return [f"{match} meta l4proto tcp {tcp}"] + rest
+        return [f"{match} tcp {end} {cut.port} {tcp}" for end in ("dport", "sport")]
 
     def rules(self, host):
         """What the host's filter and interfaces look like now, for a person."""

@@ -120,22 +120,23 @@ def run(command, timeout=30, check=True, **options):
 class Background:
     """A command that runs while the scenario goes on. `lines` holds (time, text) as they come.
 
-    With `terminal` it has a pseudo terminal of its own, which virsh needs to hear Ctrl-C.
+    With `with_terminal` it has a pseudo terminal of its own, which virsh needs to hear
+    Ctrl-C; `terminal` is our end of it.
     """
 
-    def __init__(self, command, label, terminal=False):
+    def __init__(self, command, label, with_terminal=False):
         self.command = command
         self.label = label
         self.lines = []
         self.started = time.time()
         self.ended = None
-        self._master = None
-        if terminal:
-            self._master, slave = pty.openpty()
+        self.terminal = None
+        if with_terminal:
+            self.terminal, slave = pty.openpty()
             self._popen = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave,
                                            preexec_fn=self._take_terminal)
             os.close(slave)
-            output = self._master
+            output = self.terminal
         else:
             self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL,
                                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -204,11 +205,11 @@ class Background:
 
     def type(self, data):
         """Types on its terminal."""
-        os.write(self._master, data)
+        os.write(self.terminal, data)
 
     def interrupt(self):
         """Ctrl-C on its terminal; SIGINT without one."""
-        if self._master is None:
+        if self.terminal is None:
             self._popen.send_signal(signal.SIGINT)
         else:
             self.type(b"\x03")
@@ -222,9 +223,9 @@ class Background:
         self.send(signal.SIGCONT)
         self.send(signal.SIGKILL)
         self._reader.join(10)
-        if self._master is not None:
-            os.close(self._master)
-            self._master = None
+        if self.terminal is not None:
+            os.close(self.terminal)
+            self.terminal = None
 
     def __str__(self):
         state = f"exit {self.returncode}" if self.done else "still running"
