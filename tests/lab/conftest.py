@@ -7,11 +7,12 @@ import signal
 
 import pytest
 
-from holdfast_lab import Lab
+from holdfast_lab import Lab, LabError
 from holdfast_lab.lab import default_prefix
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 in_use = []  # the labs of the present test
+spoilt = set()  # labs in which a test has failed
 serial = itertools.count(2)
 
 
@@ -35,6 +36,7 @@ def pytest_runtest_makereport(item, call):
     if not report.failed or report.when == "teardown":
         return
     for lab in in_use:
+        spoilt.add(lab)
         try:
             text = lab.bundle(os.path.join(artifacts(item.nodeid), lab.prefix),
                               report.longreprtext)
@@ -51,12 +53,18 @@ def session_lab():
 
 @pytest.fixture
 def lab(session_lab):
-    """The lab, as new: whole networks, daemons alive, no domains."""
+    """The lab, as new: whole networks, daemons alive, no domains.
+
+    Daemons live on from test to test, which shows what one leaves behind for the next; but after
+    a failure the lab is built anew, so that one failure is one failure.
+    """
     try:
+        if session_lab in spoilt:
+            raise LabError("spoilt")
         session_lab.reset()
     except Exception:  # whatever the test before has done to it
-        session_lab.down()
-        session_lab.up()
+        spoilt.discard(session_lab)
+        session_lab.rebuild()
     in_use.append(session_lab)
     yield session_lab
     in_use.remove(session_lab)

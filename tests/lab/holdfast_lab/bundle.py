@@ -44,6 +44,8 @@ def _of_host(host, since):
             if not NOISE.search(text):
                 entries.append((when, f"{host.name} daemon", f"{level}: {text}"))
     for record in host.records(since=since):
+        if record.get("interface", "").startswith("org.freedesktop."):
+            continue  # properties and objects say again what the signals say
         entries.append((record["time"], f"{host.name} {record['kind']}", _describe(record)))
     return entries
 
@@ -52,7 +54,7 @@ def _describe(record):
     if record["kind"] == "lifecycle":
         return f"{record['domain']}: {record['event']} {record['detail']}"
     if record["kind"] == "signal":
-        return f"{record['path']} {record['interface']}.{record['member']} {record['args']}"
+        return f"{record['interface']}.{record['member']} {record['args']} of {record['path']}"
     if record["kind"] == "recorder":
         return f"{record['source']} " + ("connected" if record["connected"] else "lost")
     return str({k: v for k, v in record.items() if k not in ("time", "kind")})

@@ -15,6 +15,7 @@ import uuid
 from gi.repository import GLib
 
 from . import bus, image, process
+from .daemon import Daemon
 from .logs import DaemonLog, Tail
 from .network import Network
 from .process import Background, Process
@@ -106,86 +107,6 @@ hostname {name}
 touch {base}/{name}/ready
 exec sleep infinity
 """
-
-
-class Daemon:
-    """A host's long-running process that can be broken and started again."""
-
-    def __init__(self, host, label, command, env, check_ready):
-        self.host = host
-        self.label = label  # "libvirt" or "dbus", as the recorder calls them
-        self.command = list(command)
-        self.env = dict(env)
-        self._check_ready = check_ready
-        self._popen = None
-        self._pid_file = host.path(f"/run/lab-{label}.pid")
-
-    @property
-    def process(self):
-        if self._popen is not None:
-            self._popen.poll()  # do not leave a zombie
-        with open(self._pid_file, encoding="ascii") as f:
-            return Process(int(f.read()), f"{self.label} on {self.host.name}")
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    @property
-    def alive(self):
-        return os.path.exists(self._pid_file) and self.process.alive
-
-    def start(self, wait_ready=True, **env):
-        """Starts it, with `env` on top of the host's own. Returns when it serves."""
-        self.env.update(env)
-        connections = self.host.recorder_connections(self.label)
-        output = open(self.host.path(f"/var/log/libvirt/{self.label}.out"), "ab")
-        with output:
-            self._popen = subprocess.Popen(
-                self.host.enter + self.command, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True, env={**os.environ, **self.env})
-        with open(self._pid_file, "w", encoding="ascii") as f:
-            f.write(f"{self._popen.pid}\n")
-        if wait_ready:
-            self.wait_ready()
-            # No event that follows is missed.
-            wait(lambda: self.host.recorder is None
-                 or self.host.recorder_connections(self.label) > connections, 60,
-                 f"the recorder on {self.label} of {self.host.name} again")
-
-    def wait_ready(self, timeout=60):
-        def ready():
-            if not self.alive:
-                raise process.CommandFailed(
-                    f"{self.label} on {self.host.name} ended: "
-                    + self.host.read(f"/var/log/libvirt/{self.label}.out")[-2000:])
-            return self._check_ready()
-        wait(ready, timeout, f"{self.label} on {self.host.name} ready")
-
-    def stop(self):
-        """Stops it with SIGSTOP: it is there, and silent."""
-        self.process.stop()
-
-    def cont(self):
-        self.process.cont()
-
-    def terminate(self, timeout=60):
-        """SIGTERM, and waits for the end."""
-        self.process.kill(15, timeout)
-
-    def kill(self):
-        """SIGKILL, and waits for the end."""
-        self.process.kill()
-
-    def restart(self, hard=False, **env):
-        """Ends it, by SIGTERM or by SIGKILL, and starts it again."""
-        if self.alive:
-            self.process.cont()
-            if hard:
-                self.kill()
-            else:
-                self.terminate()
-        self.start(**env)
 
 
 class Host:

@@ -164,6 +164,13 @@ class Lab:
             self._reaper.wait()
             self._reaper = None
 
+    def rebuild(self):
+        """A lab of the same name and parameters, from nothing; guests and host objects go."""
+        self.down()
+        self.__init__(self.prefix, self.module_dir, self.env,
+                      tuple(each.name for each in self.hosts), self.daemon, self.keep_after_exit)
+        self.up()
+
     def reset(self):
         """For the next test: networks whole, daemons alive, no domain, no command running."""
         for each in self.backgrounds:
