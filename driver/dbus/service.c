@@ -30,10 +30,11 @@ on_bus_up(GDBusConnection *connection, gpointer user_data)
     GHashTableIter iter;
     gpointer status;
 
-    service->tree = tree_new(connection, service->methods);
+    service->tree = tree_new(service->methods);
     g_hash_table_iter_init(&iter, service->sessions);
     while (g_hash_table_iter_next(&iter, NULL, &status))
         tree_add(service->tree, status);
+    tree_show(service->tree, connection);
 }
 
 static void

@@ -189,20 +189,26 @@ remove_path(Tree *tree, const char *path)
 }
 
 Tree *
-tree_new(GDBusConnection *connection, Methods *methods)
+tree_new(Methods *methods)
 {
     Tree *tree = g_new0(Tree, 1);
-    g_autoptr(GError) error = NULL;
 
     tree->methods = methods;
     tree->manager = holdfast_dbus_manager_skeleton_new();
     holdfast_dbus_manager_set_version(tree->manager, HOLDFAST_VERSION);
     tree->server = g_dbus_object_manager_server_new(SERVICE_PATH);
-    g_dbus_object_manager_server_set_connection(tree->server, connection);
+    return tree;
+}
+
+void
+tree_show(Tree *tree, GDBusConnection *connection)
+{
+    g_autoptr(GError) error = NULL;
+
     if (!g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(tree->manager), connection,
                                           SERVICE_PATH, &error))
         g_warning("D-Bus: %s is not there: %s", SERVICE_PATH, error->message);
-    return tree;
+    g_dbus_object_manager_server_set_connection(tree->server, connection);
 }
 
 void
@@ -216,7 +222,8 @@ tree_free(Tree *tree)
     for (GList *item = objects; item; item = item->next)
         remove_path(tree, g_dbus_object_get_object_path(item->data));
     g_list_free_full(objects, g_object_unref);
-    g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(tree->manager));
+    if (g_dbus_interface_skeleton_get_connection(G_DBUS_INTERFACE_SKELETON(tree->manager)))
+        g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(tree->manager));
     g_object_unref(tree->manager);
     g_object_unref(tree->server);
     g_free(tree);

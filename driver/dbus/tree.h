@@ -16,11 +16,14 @@
 typedef struct Tree Tree;
 
 /** @methods (borrowed) gets the method calls; it must outlive the tree. */
-Tree *tree_new(GDBusConnection *connection, Methods *methods);
+Tree *tree_new(Methods *methods);
 void tree_free(Tree *tree);
 
 /** Puts up the session's object, in place of an older one of the domain; nothing else is said. */
 void tree_add(Tree *tree, const Status *status);
+/** Puts the tree, with what has been added so far, on a connection, without a signal: listeners
+ * look when our name appears, and before it does the bus policy does not cover what we send. */
+void tree_show(Tree *tree, GDBusConnection *connection);
 /** Says the @announcements (dbus/announce.h) of a new @status, in their order. */
 void tree_tell(Tree *tree, const Status *status, const GArray *announcements);
 void tree_remove(Tree *tree, const char *uuid);

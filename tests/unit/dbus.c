@@ -21,7 +21,6 @@
 #define START_US  1700000000000000
 #define STEP_US   1000000
 #define ID        "8f5e3f5c-0000-4d0a-9f0e-2d0c6c1f0a11"
-#define FIRST_FD  3
 #define PRINT_MAX 400
 
 static GPtrArray *logged; /* warnings of ours */
@@ -103,7 +102,47 @@ typedef struct {
     ServiceReply *reply;
     gboolean keep_reply;
     const GError *answer;
+
+    guint fds; /* open before */
 } Fixture;
+
+static guint
+count_fds(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    guint n = 0;
+
+    while (g_dir_read_name(dir))
+        n++;
+    return n;
+}
+
+static gboolean
+has_closed_fds(gpointer data)
+{
+    return count_fds() <= ((Fixture *)data)->fds;
+}
+
+/* GLib's threads close sockets when they come to it, and tell nobody: look now and then. */
+static gboolean
+on_tick(gpointer user_data)
+{
+    return G_SOURCE_CONTINUE;
+}
+
+static void
+check_fds(Fixture *f)
+{
+    static gboolean warm; /* the first time, GLib's threads take some for good */
+    g_autoptr(GSource) tick = g_timeout_source_new(5);
+
+    g_source_set_callback(tick, on_tick, NULL, NULL);
+    g_source_attach(tick, f->context);
+    if (warm)
+        test_wait_until("no more file descriptors than before", has_closed_fds, f, NULL);
+    warm = TRUE;
+    g_source_destroy(tick);
+}
 
 static void
 on_signal(GDBusConnection *connection,
@@ -180,6 +219,7 @@ set_up(Fixture *f, gconstpointer data)
 {
     f->context = g_main_context_new();
     g_main_context_push_thread_default(f->context);
+    f->fds = count_fds();
     f->heard = g_ptr_array_new_with_free_func(g_free);
     f->asked = g_ptr_array_new_with_free_func(g_free);
     f->bus = test_bus_new(NULL);
@@ -195,9 +235,8 @@ tear_down(Fixture *f, gconstpointer data)
     service_free(f->service);
     if (f->listener)
         stop_listening(f);
-    while (g_main_context_iteration(f->context, FALSE))
-        ;
     test_bus_free(f->bus);
+    check_fds(f);
     g_ptr_array_unref(f->heard);
     g_ptr_array_unref(f->asked);
     g_main_context_pop_thread_default(f->context);
@@ -314,7 +353,8 @@ get_property(Fixture *f, const char *path, const char *interface, const char *na
 
 /* --- Tests --- */
 
-/* Published before there is a connection: it is there when the name is. */
+/* Published before there is a connection: it is there when the name is, and no signal was sent that
+ * anybody might have heard. */
 static void
 test_properties(Fixture *f, gconstpointer data)
 {
@@ -353,6 +393,8 @@ test_properties(Fixture *f, gconstpointer data)
 
         g_assert_cmpstr(value, ==, expected[i].value);
     }
+    f->wanted = "InterfacesAdded";
+    g_assert_false(has_wanted(f));
     objects = managed_objects(f);
     g_assert_nonnull(strstr(objects, PATH));
     version = get_property(f, SERVICE_PATH, MANAGER, "Version");
@@ -747,52 +789,6 @@ test_late_answers(Fixture *f, gconstpointer data)
     service_reply_finish(f->reply, NULL);
 }
 
-static guint
-count_fds(void)
-{
-    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
-    guint n = 0;
-
-    while (g_dir_read_name(dir))
-        n++;
-    return n;
-}
-
-typedef struct {
-    guint expected;
-} FdCount;
-
-static gboolean
-has_fds(gpointer data)
-{
-    return count_fds() <= *(guint *)data;
-}
-
-static gboolean
-on_tick(gpointer user_data)
-{
-    return G_SOURCE_CONTINUE;
-}
-
-static void
-test_fds(Fixture *f, gconstpointer data)
-{
-    g_autoptr(GSource) tick = g_timeout_source_new(10); /* closing happens in GLib's thread */
-    guint before;
-
-    g_source_set_callback(tick, on_tick, NULL, NULL);
-    g_source_attach(tick, f->context);
-    show_paused(f);
-    before = count_fds();
-    for (guint i = 0; i < 5; i++) {
-        service_free(f->service);
-        start_service(f);
-        show_paused(f);
-    }
-    test_wait_until("no more file descriptors than before", has_fds, &before, NULL);
-    g_source_destroy(tick);
-}
-
 static void
 test_addresses(void)
 {
@@ -832,7 +828,6 @@ main(int argc, char **argv)
     ADD("bad-arguments", test_bad_arguments);
     ADD("errors", test_errors);
     ADD("late-answers", test_late_answers);
-    ADD("fds", test_fds);
 #undef ADD
     result = g_test_run();
     g_ptr_array_unref(logged);
