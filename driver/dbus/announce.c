@@ -173,3 +173,11 @@ announce(const Status *previous, const Status *current)
     refine_last_recovery(out, current, walk.paused);
     return out;
 }
+
+gboolean
+announce_is_late(const Status *previous, const Status *current)
+{
+    return previous && g_strcmp0(previous->id, current->id) != 0 &&
+           !migration_state_is_terminal(previous->state) &&
+           migration_state_is_terminal(current->state);
+}

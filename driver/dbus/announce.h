@@ -45,3 +45,7 @@ typedef struct {
  * Returns: (transfer full): a GArray of Announcement, in the order to send them; never empty.
  */
 GArray *announce(const Status *previous, const Status *current);
+
+/** Whether @current is of a migration that is over, told when another one has taken its place, and
+ * is to be passed over. @previous as above. */
+gboolean announce_is_late(const Status *previous, const Status *current);

@@ -106,8 +106,8 @@ parse_timeout(GVariant *value, guint *timeout_s, GError **error)
     seconds = g_variant_get_uint64(value);
     if (seconds < 1 || seconds > MAX_TIMEOUT_S) {
         g_set_error(error, SERVICE_ERROR, SERVICE_ERROR_INVALID_ARGUMENT,
-                    _("The option 'timeout' is %1$" G_GUINT64_FORMAT " seconds: give 1 to %2$d"),
-                    seconds, MAX_TIMEOUT_S);
+                    _("The option 'timeout' is %1$llu seconds: give 1 to %2$d"),
+                    (unsigned long long)seconds, MAX_TIMEOUT_S);
         return FALSE;
     }
     *timeout_s = seconds;

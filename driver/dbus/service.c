@@ -87,6 +87,8 @@ service_publish(Service *service, Status *status)
 {
     Status *previous = g_hash_table_lookup(service->sessions, status->uuid);
 
+    if (announce_is_late(previous, status))
+        return;
     if (service->tree) {
         g_autoptr(GArray) announcements = announce(previous, status);
 

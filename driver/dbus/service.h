@@ -65,7 +65,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_free)
  * @status: the session of its domain, after a change
  *
  * Tells the bus what is new in it. One session a domain: another migration of the same domain takes
- * the older one's place.
+ * the older one's place, and the older one's late end is passed over.
  */
 void service_publish(Service *service, Status *status);
 

@@ -172,9 +172,15 @@ test_another_migration(void)
     g_auto(GStrv) words = g_strsplit("setup completed", " ", -1);
     g_autoptr(Status) old = make_status("m1", words, 2, 2);
     g_autoptr(Status) new = make_status("m2", words, 1, 1);
+    g_autoptr(Status) newer = make_status("m2", words, 2, 2);
     g_autofree char *got = print(old, new);
 
     g_assert_cmpstr(got, ==, "added");
+    g_assert_false(announce_is_late(NULL, old));
+    g_assert_false(announce_is_late(old, new));
+    g_assert_false(announce_is_late(new, newer));
+    g_assert_false(announce_is_late(newer, old));
+    g_assert_true(announce_is_late(new, old));
 }
 
 static char *
