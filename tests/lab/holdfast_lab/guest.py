@@ -210,7 +210,8 @@ class Guest:
         verified = self.verify(host)
         assert not self.bad(), "\n".join(self.bad())
         assert verified.clean, str(verified)
-        beats = sorted(beat for h in self.lab.hosts for beat in self.heartbeats(h))
+        beats = sorted((beat for h in self.lab.hosts for beat in self.heartbeats(h)),
+                       key=lambda beat: (beat[0], beat[1]["seq"]))
         for (_, earlier), (when, later) in zip(beats, beats[1:]):
             assert later["seq"] > earlier["seq"], f"went back: {earlier} then {later} at {when}"
         return verified

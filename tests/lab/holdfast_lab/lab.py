@@ -14,7 +14,7 @@ from .migration import Migration
 from .wait import POLL_SECONDS
 
 DIRECTORY = "/var/tmp"
-BUS_POLICY = "packaging/org.holdfast.Migration1.conf"
+BUS_POLICY = "packaging/dbus/org.holdfast.Migration1.conf"
 
 
 class LabError(Exception):
