@@ -289,7 +289,7 @@ const Transition transitions[] = {
     { DESTINATION, S(COMPLETED),          EVENT_PEER_RECOVER,                STATE_SAME,                   reply_completed },
     { DESTINATION, S(FAILED) | S(CANCELLED),
                                           EVENT_PEER_RECOVER,                STATE_SAME,                   reply_over },
-    { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_ARMED,                       STATE_SAME,                   armed },
+    { DESTINATION, POSTCOPY,              EVENT_ARMED,                       STATE_SAME,                   armed },
     { DESTINATION, POSTCOPY,              EVENT_ARM_FAILED,                  STATE_SAME,                   arm_failed },
     { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_PEER_PAUSED,                 STATE_SAME,                   pause_paused },
     { DESTINATION, CHANNEL,               EVENT_PEER_PAUSED,                 STATE_SAME,                   peer_paused_active },

@@ -51,8 +51,7 @@ calls_prepare(virConnectPtr dconn,
     int rc;
 
     if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
-        if (resume_prepare(params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen, uri_out,
-                           &rc))
+        if (resume_prepare(params, nparams, cookiein, cookieinlen, uri_out, &rc))
             return rc;
         return TABLE_STOCK(domainMigratePrepare3Params)(
             dconn, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen, uri_out, flags);

@@ -378,6 +378,7 @@ execute_end(Migration *migration)
         migration->call = NULL;
         migration_unref(migration);
     }
+    reply(migration, MESSAGE_REFUSED, 0, "the migration has ended on the destination");
     start_timer(&migration->state_timer, 0, NULL, migration);
     start_timer(&migration->give_up_timer, 0, NULL, migration);
 }

@@ -21,6 +21,7 @@ static struct {
     const char *uri;    /* of this daemon's QEMU driver; set before anybody asks */
     PeerServer *server; /* engine thread */
     const HostShow *show;
+    gint running;      /* atomic */
     gint recover_port; /* atomic */
     GMutex lock;
     Policy *policy;           /* under the lock */
@@ -57,6 +58,12 @@ host_run(GFunc fn, gpointer opaque)
     job->opaque = opaque;
     /* An error means that no further thread could be made; the job is queued all the same. */
     g_thread_pool_push(host.pool, job, NULL);
+}
+
+gboolean
+host_is_running(void)
+{
+    return g_atomic_int_get(&host.running);
 }
 
 void
@@ -207,6 +214,7 @@ host_start(gboolean privileged)
         g_warning("no thread for the engine (%s): migrations are libvirt's alone", error->message);
         return;
     }
+    g_atomic_int_set(&host.running, TRUE);
     host_post(open_cb, GINT_TO_POINTER(privileged));
     observe_migration_events();
     host_run(connect_job, NULL);

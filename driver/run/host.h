@@ -36,6 +36,9 @@ void host_reload(void);
 /** Lets go of all held calls: they end with stock libvirt's answer, the migrations go on. */
 void host_stop(void);
 
+/** Whether there is an engine thread. */
+gboolean host_is_running(void);
+
 /** What a domain without a policy of its own gets; a reference. Any thread. */
 Policy *host_get_policy(void);
 

@@ -32,6 +32,7 @@ struct Migration {
     char *name;
     unsigned char uuid[VIR_UUID_BUFLEN];
     unsigned int flags;
+    Policy *policy;
 
     /* under the registry's lock */
     Status *status;

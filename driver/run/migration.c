@@ -65,6 +65,7 @@ migration_new(MigrationRole role,
     migration->peer = g_strdup("");
     memcpy(migration->uuid, uuid, VIR_UUID_BUFLEN);
     migration->flags = flags;
+    migration->policy = policy_ref(policy);
     migration->channel.role = role;
     migration->paths = g_ptr_array_new_with_free_func(path_free);
     migration->waits = g_array_new(FALSE, FALSE, sizeof(MigrationWait));
@@ -91,6 +92,7 @@ migration_unref(Migration *migration)
     status_unref(migration->status);
     g_ptr_array_unref(migration->paths);
     g_array_unref(migration->waits);
+    policy_unref(migration->policy);
     g_free(migration->peer);
     g_free(migration->id);
     g_free(migration->name);
@@ -255,6 +257,12 @@ unsigned int
 migration_get_flags(const Migration *migration)
 {
     return migration->flags;
+}
+
+const Policy *
+migration_get_policy(const Migration *migration)
+{
+    return migration->policy;
 }
 
 Status *

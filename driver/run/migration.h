@@ -22,7 +22,7 @@ typedef struct Migration Migration;
  * @uuid: of the domain, VIR_UUID_BUFLEN bytes
  * @flags: virDomainMigrateFlags that the client gave
  *
- * Returns: a reference.
+ * Returns: a reference; NULL when there is no engine thread.
  */
 Migration *migration_start(MigrationRole role,
                            const char *id,
@@ -47,6 +47,7 @@ const unsigned char *migration_get_uuid(const Migration *migration);
 MigrationRole migration_get_role(const Migration *migration);
 /** The client's virDomainMigrateFlags. */
 unsigned int migration_get_flags(const Migration *migration);
+const Policy *migration_get_policy(const Migration *migration);
 /** The latest snapshot; a reference. */
 Status *migration_get_status(Migration *migration);
 

@@ -105,6 +105,8 @@ phases_begin(virDomainPtr dom,
         return xml;
     policy = read_policy(xml, virDomainGetName(dom));
     migration = migration_start(ROLE_SOURCE, NULL, uuid, virDomainGetName(dom), policy, flags);
+    if (!migration)
+        return xml;
     migration_set_channel(migration, get_pid(dom), 0);
     migration_set_undefine(migration, (flags & VIR_MIGRATE_UNDEFINE_SOURCE) != 0);
     if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), 0, &error))
@@ -136,8 +138,6 @@ learn_destination(
     g_autoptr(GError) error = NULL;
     g_auto(Cookie) cookie = {0};
     g_autofree char *host = NULL;
-    g_autofree char *xml = TABLE_STOCK(domainGetXMLDesc)(dom, 0);
-    g_autoptr(Policy) policy = read_policy(xml, virDomainGetName(dom));
     g_auto(GStrv) hosts = NULL;
     gboolean reachable = TRUE;
     guint16 port = 0;
@@ -153,7 +153,7 @@ learn_destination(
         host = g_strdup(cookie.hostname ? cookie.hostname : "");
         reachable = FALSE;
     }
-    hosts = list_hosts(host, policy);
+    hosts = list_hosts(host, migration_get_policy(migration));
     migration_set_channel(migration, get_pid(dom), port);
     migration_set_destination(migration, hosts, cookie.recover_port, reachable);
 }
@@ -218,7 +218,8 @@ expect(virTypedParameterPtr params,
         name = cookie.name;
     policy = read_policy(get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_XML), name);
     migration = migration_start(ROLE_DESTINATION, cookie.id, uuid, name, policy, flags);
-    migration_set_source(migration, cookie.hostname);
+    if (migration)
+        migration_set_source(migration, cookie.hostname);
     return migration;
 }
 

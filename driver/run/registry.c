@@ -67,8 +67,12 @@ migration_start(MigrationRole role,
                 const Policy *policy,
                 unsigned int flags)
 {
-    Migration *migration = migration_new(role, id, uuid, name, policy, flags);
+    Migration *migration;
     GList *out;
+
+    if (!host_is_running())
+        return NULL;
+    migration = migration_new(role, id, uuid, name, policy, flags);
 
     g_mutex_lock(&registry.lock);
     out = make_room(uuid);

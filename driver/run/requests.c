@@ -9,9 +9,11 @@
 
 #include "run/error.h"
 
-static gboolean
-check_recoverable(const Status *status, GError **error)
+gboolean
+requests_check_recover(Migration *migration, GError **error)
 {
+    g_autoptr(Status) status = migration_get_status(migration);
+
     if (migration_state_is_terminal(status->state)) {
         g_set_error(error, MIGRATION_ERROR, MIGRATION_ERROR_NO_MIGRATION,
                     _("the migration of domain '%1$s' has ended: there is nothing to recover"),
@@ -25,6 +27,11 @@ check_recoverable(const Status *status, GError **error)
                     _("the migration of domain '%1$s' can only be recovered from its source: ask "
                       "on host '%2$s'"),
                     status->name, status->peer);
+    } else if (!migration_can_ask(migration)) {
+        g_set_error(error, MIGRATION_ERROR, MIGRATION_ERROR_NOT_SUPPORTED,
+                    _("host '%1$s' has no Holdfast that this one can talk to: update both hosts, "
+                      "then recover with virsh migrate --postcopy --postcopy-resume"),
+                    status->peer);
     } else {
         return TRUE;
     }
@@ -45,15 +52,8 @@ requests_recover(Migration *migration, const char *uri, guint *recoveries, GErro
                     uri);
         return FALSE;
     }
-    if (!check_recoverable(status, error))
+    if (!requests_check_recover(migration, error))
         return FALSE;
-    if (!migration_can_ask(migration)) {
-        g_set_error(error, MIGRATION_ERROR, MIGRATION_ERROR_NOT_SUPPORTED,
-                    _("host '%1$s' has no Holdfast that this one can talk to: update both hosts, "
-                      "then recover with virsh migrate --postcopy --postcopy-resume"),
-                    status->peer);
-        return FALSE;
-    }
     if (host)
         migration_set_override(migration, host, port);
     *recoveries = status->recoveries;

@@ -7,6 +7,9 @@
 
 #include "run/migration.h"
 
+/** Whether there is something to recover, and from here; changes nothing. Errors as below. */
+gboolean requests_check_recover(Migration *migration, GError **error);
+
 /**
  * requests_recover: takes a paused migration up now
  * @migration: on its source

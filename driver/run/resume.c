@@ -77,8 +77,6 @@ resume_prepare(virTypedParameterPtr params,
                int nparams,
                const char *cookiein,
                int cookieinlen,
-               char **cookieout,
-               int *cookieoutlen,
                char **uri_out,
                int *rc)
 {
@@ -107,11 +105,7 @@ resume_prepare(virTypedParameterPtr params,
     /* The way is the engines' to find; libvirt's protocol wants a URI all the same. */
     if (!get_string(params, nparams, VIR_MIGRATE_PARAM_URI))
         *uri_out = strdup(RESUME_URI_SESSION);
-    *rc = cookie_add(cookieout, cookieoutlen, cookie.id, 0, &error) ? 0 : -1;
-    if (*rc < 0) {
-        /* libvirt hands a NULL cookie in: there is nothing to add to, and nothing is needed. */
-        *rc = 0;
-    }
+    *rc = 0;
     return TRUE;
 }
 
@@ -163,6 +157,14 @@ resume_perform(Migration *migration,
 static int
 refuse_session(virDomainPtr dom)
 {
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (migration && !requests_check_recover(migration, &error)) {
+        error_raise(error);
+        return -1;
+    }
     stock_error_raise(VIR_ERR_OPERATION_INVALID,
                       _("domain '%1$s' has no paused migration on this host: there is nothing to "
                         "recover"),

@@ -35,8 +35,6 @@ gboolean resume_prepare(virTypedParameterPtr params,
                         int nparams,
                         const char *cookiein,
                         int cookieinlen,
-                        char **cookieout,
-                        int *cookieoutlen,
                         char **uri_out,
                         int *rc);
 
