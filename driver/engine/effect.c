@@ -14,6 +14,7 @@ static const char *const names[EFFECT_LAST] = {
     [EFFECT_TELL_PEER] = "tell-peer",
     [EFFECT_RESUME] = "resume",
     [EFFECT_ARM] = "arm",
+    [EFFECT_FINISH] = "finish",
     [EFFECT_REPLY_ARMED] = "reply-armed",
     [EFFECT_REPLY_COMPLETED] = "reply-completed",
     [EFFECT_REPLY_REFUSED] = "reply-refused",

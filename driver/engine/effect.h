@@ -26,6 +26,8 @@ typedef enum {
     /* Destination: QMP migrate-recover on port `number`, or a fresh one if that is 0. Ends in
      * EVENT_ARMED or EVENT_ARM_FAILED. */
     EFFECT_ARM,
+    /* Destination: call libvirt's Finish in place of the client, which has not. */
+    EFFECT_FINISH,
     /* Destination: answer the source's question. */
     EFFECT_REPLY_ARMED, /* number: the port */
     EFFECT_REPLY_COMPLETED,

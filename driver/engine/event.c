@@ -22,6 +22,7 @@ static const char *const names[EVENT_LAST] = {
     [EVENT_CALL_COMPLETED] = "call-completed",
     [EVENT_CALL_FAILED] = "call-failed",
     [EVENT_CALL_CANCELLED] = "call-cancelled",
+    [EVENT_FINISH_CALLED] = "finish-called",
     [EVENT_PAUSE_REQUESTED] = "pause-requested",
     [EVENT_PAUSE_WITHDRAWN] = "pause-withdrawn",
     [EVENT_RECOVER_REQUESTED] = "recover-requested",

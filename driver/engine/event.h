@@ -28,6 +28,7 @@ typedef enum {
     EVENT_CALL_COMPLETED,
     EVENT_CALL_FAILED,    /* text: the error */
     EVENT_CALL_CANCELLED, /* the other host or the client gave it up */
+    EVENT_FINISH_CALLED,  /* destination: Finish has come, or we run it ourselves */
 
     /* a person, or a program on a person's behalf */
     EVENT_PAUSE_REQUESTED,

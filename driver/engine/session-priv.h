@@ -24,6 +24,7 @@ struct Session {
     gboolean gave_up;           /* the pause outlasted the policy's patience */
     gboolean arm_asked;         /* destination: the source waits for an answer */
     guint arm_port;             /* ... and wants QEMU to listen on this port; 0: any */
+    gboolean finish_called;     /* destination: somebody starts the guest */
     guint failures;             /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
     guint recoveries;

@@ -15,6 +15,9 @@
 /* A question that got no answer and no error by then is put again. Longer than the deadline of the
  * connection it travels on (run/peer.c). */
 #define ASK_DEADLINE_MS 5000
+/* From the switchover until libvirt's Finish some ten milliseconds pass; a client under load, or
+ * one far away, gets this long before the destination starts the guest itself. */
+#define FINISH_DEADLINE_MS 3000
 /* 2^7 times the shortest interval is beyond the longest one of any sane policy. */
 #define BACKOFF_SHIFT_MAX 7
 
@@ -245,6 +248,8 @@ enter(Session *session, MigrationState to)
         end_pause(session);
         session->reason = REASON_NONE;
         session->arm_asked = FALSE;
+        if (session->role == ROLE_DESTINATION && !session->finish_called)
+            session_emit(session, EFFECT_START_STATE_TIMER, FINISH_DEADLINE_MS, NULL);
         session_emit(session, EFFECT_WATCH, 0, NULL);
         break;
     case STATE_COMPLETED:

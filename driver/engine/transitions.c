@@ -203,6 +203,22 @@ reply_early(Session *session, const Event *event)
 }
 
 static void
+finish_called(Session *session, const Event *event)
+{
+    session->finish_called = TRUE;
+    if (session->state == STATE_POSTCOPY_ACTIVE)
+        session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
+}
+
+/* The source is stopped for good and the guest runs nowhere: the client's word to start it here was
+ * lost, or nobody is left to give it. */
+static void
+finish_overdue(Session *session, const Event *event)
+{
+    session_emit(session, EFFECT_FINISH, 0, NULL);
+}
+
+static void
 peer_paused_active(Session *session, const Event *event)
 {
     session->pending_reason = REASON_OPERATOR;
@@ -265,6 +281,9 @@ const Transition transitions[] = {
     { BOTH,        PRECOPY,               EVENT_CALL_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        S(FAILED),             EVENT_CALL_FAILED,                 STATE_SAME,                   keep_message },
     { BOTH,        PRECOPY,               EVENT_CALL_CANCELLED,              STATE_CANCELLED,              keep_message },
+
+    { DESTINATION, ALIVE,                 EVENT_FINISH_CALLED,               STATE_SAME,                   finish_called },
+    { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   finish_overdue },
 
     /* persons */
     { SOURCE,      CHANNEL,               EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_active },

@@ -10,8 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "run/connection.h"
 #include "run/host.h"
 #include "run/migration-priv.h"
+#include "run/phases.h"
+#include "stock/error.h"
 #include "stock/qmp.h"
 
 /* How long a connection to the other host may take. Short, so that the return of the network is
@@ -353,6 +356,33 @@ break_channel(Migration *migration)
         g_message("migration %s: broke %u connection(s) of the channel", migration->id, broken);
 }
 
+/* A thread of its own: it lasts as long as the rest of the migration. */
+static gpointer
+finish_thread(gpointer opaque)
+{
+    g_autoptr(Migration) migration = opaque;
+
+    stock_become_system();
+    phases_finish_ourselves(migration);
+    return NULL;
+}
+
+static void
+finish(Migration *migration)
+{
+    g_autoptr(GError) error = NULL;
+    GThread *thread =
+        g_thread_try_new("holdfast-finish", finish_thread, migration_ref(migration), &error);
+
+    if (thread) {
+        g_thread_unref(thread);
+        return;
+    }
+    g_warning("migration %s: cannot start the guest in place of the client: %s", migration->id,
+              error->message);
+    migration_unref(migration);
+}
+
 static void
 resume(Migration *migration, guint port)
 {
@@ -379,6 +409,7 @@ execute_end(Migration *migration)
         migration_unref(migration);
     }
     reply(migration, MESSAGE_REFUSED, 0, "the migration has ended on the destination");
+    connection_drop(migration);
     start_timer(&migration->state_timer, 0, NULL, migration);
     start_timer(&migration->give_up_timer, 0, NULL, migration);
 }
@@ -412,6 +443,9 @@ execute(Migration *migration, const Effect *effect)
         break;
     case EFFECT_ARM:
         run_command(arm_job, migration, NULL, effect->number);
+        break;
+    case EFFECT_FINISH:
+        finish(migration);
         break;
     case EFFECT_REPLY_ARMED:
         reply_armed(migration, effect->number);

@@ -41,6 +41,8 @@ struct Migration {
     gboolean can_ask;
     gboolean undefine;
     guint confirms;
+    gboolean finish_claimed;
+    virConnectPtr dconn; /* destination: the client's */
 
     /* the engine thread's */
     Session *session;
@@ -51,6 +53,7 @@ struct Migration {
     guint16 peer_port;   /* of its Holdfast; 0 if it has none */
     GSource *state_timer;
     GSource *give_up_timer;
+    GSource *client_timer; /* looks whether the client is still there */
     Watchdog *watchdog;
     PeerCall *call;
     guint calls_in_vain;    /* in a row */

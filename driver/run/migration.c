@@ -259,6 +259,12 @@ migration_get_flags(const Migration *migration)
     return migration->flags;
 }
 
+const char *
+migration_get_name(const Migration *migration)
+{
+    return migration->name;
+}
+
 const Policy *
 migration_get_policy(const Migration *migration)
 {
@@ -381,6 +387,33 @@ migration_can_ask(Migration *migration)
     can = migration->can_ask;
     g_mutex_unlock(&registry.lock);
     return can;
+}
+
+virConnectPtr
+migration_get_connection(Migration *migration)
+{
+    virConnectPtr dconn;
+
+    g_mutex_lock(&registry.lock);
+    dconn = migration->dconn;
+    if (dconn)
+        virConnectRef(dconn);
+    g_mutex_unlock(&registry.lock);
+    return dconn;
+}
+
+gboolean
+migration_claim_finish(Migration *migration)
+{
+    gboolean mine;
+
+    g_mutex_lock(&registry.lock);
+    mine = !migration->finish_claimed;
+    migration->finish_claimed = TRUE;
+    g_mutex_unlock(&registry.lock);
+    if (mine)
+        migration_tell(migration, EVENT_FINISH_CALLED, 0, NULL);
+    return mine;
 }
 
 void

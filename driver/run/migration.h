@@ -31,6 +31,9 @@ Migration *migration_start(MigrationRole role,
                            const Policy *policy,
                            unsigned int flags);
 
+/** migration_forget: the domain's, if it is over: another one begins that we have no part in. */
+void migration_forget(const unsigned char *uuid);
+
 /* Each returns a reference, or NULL. A migration that is over is found until another of the
  * same domain takes its place or newer ones push it out. */
 Migration *migration_find(const unsigned char *uuid);
@@ -47,6 +50,8 @@ const unsigned char *migration_get_uuid(const Migration *migration);
 MigrationRole migration_get_role(const Migration *migration);
 /** The client's virDomainMigrateFlags. */
 unsigned int migration_get_flags(const Migration *migration);
+/** Of the domain on this host. */
+const char *migration_get_name(const Migration *migration);
 const Policy *migration_get_policy(const Migration *migration);
 /** The latest snapshot; a reference. */
 Status *migration_get_status(Migration *migration);
@@ -129,6 +134,16 @@ void migration_sync(Migration *migration);
 gboolean migration_has_peer(Migration *migration);
 /** Whether it can also be asked to recover. Any thread. */
 gboolean migration_can_ask(Migration *migration);
+
+/* The client's connection to this destination. libvirt destroys the incoming domain when it closes
+ * (qemuProcessAutoDestroy(), src/qemu/qemu_process.c, 11.3.0), which in postcopy would lose the
+ * guest: it is kept open until the migration is over, or the client is gone before postcopy. */
+void migration_keep_connection(Migration *migration, virConnectPtr dconn);
+/** A reference, or NULL. */
+virConnectPtr migration_get_connection(Migration *migration);
+
+/** Whether the caller is the one to call libvirt's Finish; every later caller waits for its end. */
+gboolean migration_claim_finish(Migration *migration);
 
 /* While a client's Confirm is at work on the source, it is the one to undefine the domain. */
 void migration_begin_confirm(Migration *migration);

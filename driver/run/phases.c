@@ -212,8 +212,12 @@ expect(virTypedParameterPtr params,
 
     if (!cookie_read(cookiein, cookieinlen, &cookie, &error))
         g_warning("an incoming migration will not recover by itself: %s", error->message);
-    if (!cookie.id || !cookie.uuid || !cookie.name || !uuid_parse(cookie.uuid, uuid))
+    if (!cookie.uuid || !cookie.name || !uuid_parse(cookie.uuid, uuid))
         return NULL;
+    if (!cookie.id) {
+        migration_forget(uuid);
+        return NULL;
+    }
     if (!name)
         name = cookie.name;
     policy = read_policy(get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_XML), name);
@@ -262,6 +266,7 @@ phases_prepare(virConnectPtr dconn,
         tell_outcome(migration, EVENT_CALL_FAILED);
         return rc;
     }
+    migration_keep_connection(migration, dconn);
     learn_incoming(migration, dconn,
                    *uri_out ? *uri_out : get_string(params, nparams, VIR_MIGRATE_PARAM_URI));
     if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), host_get_recover_port(),
@@ -294,6 +299,34 @@ finish_held(Migration *migration, virConnectPtr dconn)
     return dom;
 }
 
+/* Finish that comes while another one is at work: its outcome is this one's as well. */
+static virDomainPtr
+finish_attached(Migration *migration, virConnectPtr dconn)
+{
+    g_autoptr(Status) status = NULL;
+
+    g_message("migration %s: a late Finish waits for the one at work", migration_get_id(migration));
+    migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
+    if (status->state == STATE_COMPLETED)
+        return outcome_get_destination(migration, dconn);
+    outcome_raise(status);
+    return NULL;
+}
+
+/* Stock Finish destroys a destination that it finds paused before it has started the guest, and one
+ * whose source says that it failed. In postcopy both would lose the guest. */
+static void
+prepare_finish(Migration *migration, int *cancelled)
+{
+    migration_sync(migration);
+    migration_wait(migration, MIGRATION_FLOWING, 0, 0, NULL);
+    if (*cancelled && migration_state_is_postcopy(get_state(migration))) {
+        g_warning("migration %s: the source cancelled it in postcopy; the guest stays here",
+                  migration_get_id(migration));
+        *cancelled = 0;
+    }
+}
+
 virDomainPtr
 phases_finish(virConnectPtr dconn,
               virTypedParameterPtr params,
@@ -312,17 +345,10 @@ phases_finish(virConnectPtr dconn,
     virDomainPtr dom;
     MigrationState state;
 
-    if (migration) {
-        /* Stock Finish destroys a destination that it finds paused before it has started the guest,
-         * and one whose source says that it failed. In postcopy both would lose the guest. */
-        migration_sync(migration);
-        migration_wait(migration, MIGRATION_FLOWING, 0, 0, NULL);
-        if (cancelled && migration_state_is_postcopy(get_state(migration))) {
-            g_warning("migration %s: the source cancelled it in postcopy; the guest stays here",
-                      migration_get_id(migration));
-            cancelled = 0;
-        }
-    }
+    if (migration && !migration_claim_finish(migration))
+        return finish_attached(migration, dconn);
+    if (migration)
+        prepare_finish(migration, &cancelled);
     dom = TABLE_STOCK(domainMigrateFinish3Params)(dconn, params, nparams, cookiein, cookieinlen,
                                                   cookieout, cookieoutlen, flags, cancelled);
     if (!migration)
@@ -336,6 +362,31 @@ phases_finish(virConnectPtr dconn,
         return finish_held(migration, dconn);
     tell_outcome(migration, cancelled ? EVENT_CALL_CANCELLED : EVENT_CALL_FAILED);
     return NULL;
+}
+
+void
+phases_finish_ourselves(Migration *migration)
+{
+    virConnectPtr dconn = migration_get_connection(migration);
+    virTypedParameterPtr params = NULL;
+    int nparams = 0, maxparams = 0;
+    char *cookie = NULL;
+    int cookielen = 0;
+    virDomainPtr dom = NULL;
+
+    g_warning("migration %s of domain %s: Finish has not come; it is done without the client",
+              migration_get_id(migration), migration_get_name(migration));
+    if (dconn && virTypedParamsAddString(&params, &nparams, &maxparams, VIR_MIGRATE_PARAM_DEST_NAME,
+                                         migration_get_name(migration)) == 0)
+        dom = phases_finish(dconn, params, nparams, NULL, 0, &cookie, &cookielen,
+                            migration_get_flags(migration), 0);
+    if (dom)
+        virDomainFree(dom);
+    free(cookie);
+    virTypedParamsFree(params, nparams);
+    if (dconn)
+        virConnectClose(dconn);
+    virResetLastError();
 }
 
 /* --- Confirm, on the source --- */
@@ -354,7 +405,7 @@ phases_confirm(virDomainPtr dom,
     g_autoptr(Status) status = NULL;
     int rc;
 
-    if (!migration || migration_get_role(migration) != ROLE_SOURCE)
+    if (!migration || migration_get_role(migration) != ROLE_SOURCE || (flags & VIR_MIGRATE_OFFLINE))
         return TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
                                                         flags, cancelled);
     migration_begin_confirm(migration);

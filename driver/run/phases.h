@@ -17,6 +17,8 @@
 
 #include <libvirt/libvirt.h>
 
+#include "run/migration.h"
+
 char *phases_begin(virDomainPtr dom,
                    virTypedParameterPtr params,
                    int nparams,
@@ -53,6 +55,9 @@ virDomainPtr phases_finish(virConnectPtr dconn,
                            int *cookieoutlen,
                            unsigned int flags,
                            int cancelled);
+
+/** Finish in place of a client that has not called it. On a thread of its own: it lasts long. */
+void phases_finish_ourselves(Migration *migration);
 
 int phases_confirm(virDomainPtr dom,
                    virTypedParameterPtr params,

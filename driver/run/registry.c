@@ -161,3 +161,23 @@ migration_find_by_id(const char *id, MigrationRole role)
 {
     return find(role == ROLE_SOURCE ? match_id_source : match_id_destination, id);
 }
+
+void
+migration_forget(const unsigned char *uuid)
+{
+    Migration *forgotten = NULL;
+
+    g_mutex_lock(&registry.lock);
+    for (GList *link = registry.all.head; link; link = link->next) {
+        Migration *migration = link->data;
+
+        if (match_uuid(migration, uuid) && migration_state_is_terminal(migration->status->state)) {
+            forgotten = migration;
+            g_queue_delete_link(&registry.all, link);
+            break;
+        }
+    }
+    g_mutex_unlock(&registry.lock);
+    if (forgotten)
+        host_post(retire_cb, forgotten);
+}

@@ -424,6 +424,39 @@ test_no_recovery(void)
     }
 }
 
+/* The client's Finish got lost: the destination starts the guest itself, once it may. */
+static void
+test_lost_finish(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Bench b;
+
+    bench_init(&b, ROLE_DESTINATION, policy);
+    bring_to(&b, STATE_SWITCHOVER);
+    send(&b, EVENT_TIMER_STATE);
+    g_assert_null(find_effect(&b, EFFECT_FINISH));
+    send(&b, EVENT_QEMU_POSTCOPY_ACTIVE);
+    g_assert_nonnull(find_effect(&b, EFFECT_START_STATE_TIMER));
+    /* a pause in between: only a destination that has its channel is started */
+    send(&b, EVENT_QEMU_POSTCOPY_PAUSED);
+    g_assert_nonnull(find_effect(&b, EFFECT_STOP_STATE_TIMER));
+    send(&b, EVENT_QEMU_POSTCOPY_RECOVER);
+    send(&b, EVENT_QEMU_POSTCOPY_ACTIVE);
+    g_assert_nonnull(find_effect(&b, EFFECT_START_STATE_TIMER));
+    send(&b, EVENT_TIMER_STATE);
+    g_assert_nonnull(find_effect(&b, EFFECT_FINISH));
+    bench_clear(&b);
+
+    bench_init(&b, ROLE_DESTINATION, policy);
+    bring_to(&b, STATE_POSTCOPY_ACTIVE);
+    send(&b, EVENT_FINISH_CALLED);
+    g_assert_nonnull(find_effect(&b, EFFECT_STOP_STATE_TIMER));
+    send(&b, EVENT_QEMU_POSTCOPY_PAUSED);
+    send(&b, EVENT_QEMU_POSTCOPY_ACTIVE);
+    g_assert_null(find_effect(&b, EFFECT_START_STATE_TIMER));
+    bench_clear(&b);
+}
+
 /* Giving up releases the callers and stops trying; the guest is still a person's to save. */
 static void
 test_give_up(void)
@@ -521,6 +554,7 @@ main(int argc, char **argv)
     g_test_add_func("/session/deadline", test_deadline);
     g_test_add_func("/session/peer-completed", test_peer_completed);
     g_test_add_func("/session/no-recovery", test_no_recovery);
+    g_test_add_func("/session/lost-finish", test_lost_finish);
     g_test_add_func("/session/give-up", test_give_up);
     g_test_add_func("/session/message", test_message);
     g_test_add_func("/session/history-bounded", test_history_bounded);

@@ -1,0 +1,94 @@
+/*
+ * connection.c: the client's connection to a destination, kept open while the guest depends on it
+ *
+ * A reference alone keeps libvirt from closing it. Before postcopy a client that is gone must be
+ * missed, though: then nobody but us has a reference, which is looked for every second, since
+ * libvirt tells nobody on the server's side.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/connection.h"
+
+#include <glib-object.h>
+
+#include "run/host.h"
+#include "run/migration-priv.h"
+
+#define LOOK_MS 1000
+
+/* Closing runs libvirt's callbacks, which may stop a QEMU. */
+static void
+close_job(gpointer opaque, gpointer unused)
+{
+    virConnectClose(opaque);
+}
+
+void
+connection_drop(Migration *migration)
+{
+    virConnectPtr dconn;
+
+    g_mutex_lock(&registry.lock);
+    dconn = g_steal_pointer(&migration->dconn);
+    g_mutex_unlock(&registry.lock);
+    if (dconn)
+        host_run(close_job, dconn);
+    if (migration->client_timer) {
+        g_source_destroy(migration->client_timer);
+        g_clear_pointer(&migration->client_timer, g_source_unref);
+    }
+}
+
+/* virConnect is a GObject in all libvirt that we know (src/datatypes.h, 9.0.0 and 11.3.0). */
+static gboolean
+is_client_gone(Migration *migration)
+{
+    gboolean gone;
+
+    g_mutex_lock(&registry.lock);
+    gone = migration->dconn && G_OBJECT(migration->dconn)->ref_count == 1;
+    g_mutex_unlock(&registry.lock);
+    return gone;
+}
+
+static gboolean
+look_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    if (session_get_owner(migration->session) == OWNER_DESTINATION)
+        return G_SOURCE_CONTINUE;
+    if (is_client_gone(migration)) {
+        g_message("migration %s: the client is gone before postcopy", migration->id);
+        connection_drop(migration);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+start_cb(gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    if (migration_state_is_terminal(session_get_state(migration->session))) {
+        connection_drop(migration);
+    } else if (!migration->client_timer) {
+        migration->client_timer = g_timeout_source_new(LOOK_MS);
+        g_source_set_callback(migration->client_timer, look_cb, migration, NULL);
+        g_source_attach(migration->client_timer, g_main_context_get_thread_default());
+    }
+    migration_unref(migration);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_keep_connection(Migration *migration, virConnectPtr dconn)
+{
+    g_mutex_lock(&registry.lock);
+    if (!migration->dconn) {
+        virConnectRef(dconn);
+        migration->dconn = dconn;
+    }
+    g_mutex_unlock(&registry.lock);
+    host_post(start_cb, migration_ref(migration));
+}

@@ -1,0 +1,11 @@
+/*
+ * connection.h: the client's connection to a destination, kept open while the guest depends on it
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "run/migration.h"
+
+/** connection_drop: lets it close; on the engine thread, does not block. */
+void connection_drop(Migration *migration);

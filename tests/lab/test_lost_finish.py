@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""libvirt's Finish gets lost around the switchover: the guest lives on exactly one host.
+
+Stock libvirt loses it on both: the source is killed because QEMU completed, and the destination,
+whose CPUs never ran, is destroyed when the connection closes.
+"""
+import signal
+
+import pytest
+
+from holdfast_lab import wait
+from holdfast_lab.network import RPC_PORT
+
+
+@pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
+@pytest.mark.parametrize("lasts", [0, 35], ids=["comes-back", "outlasts-keepalive"])
+def test_rpc_cut_before_the_switchover(lab, guest, p2p, lasts):
+    slow = 2 if lasts else 4
+    migration = lab.postcopy(lab.a, lab.b, p2p=p2p, wait_active=False, postcopy_bandwidth=slow)
+    migration.wait_status("active")
+    lab.net.cut("management", port=RPC_PORT)
+    migration.wait_status("postcopy-active")
+    active = lab.now()
+    guest.wait_heartbeat(lab.b)
+    if lasts:
+        wait(lambda: lab.now() - active >= lasts, lasts + 10, "the connection to be given up")
+    lab.net.restore()
+    migration.wait(timeout=180)
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
+    wait(lambda: lab.a.domain_state() in (None, "shut off"), 60, "the end on a")
+    guest.witness_ok(lab.b)
+    if p2p:
+        migration.succeed()
+
+
+def test_the_client_dies_before_the_switchover(lab, guest):
+    """Nobody calls Finish at all, and the connection closes."""
+    migration = lab.postcopy(lab.a, lab.b, p2p=False, wait_active=False)
+    migration.wait_status("active")
+    lab.net.cut("management", port=RPC_PORT)
+    migration.wait_status("postcopy-active")
+    migration.send(signal.SIGKILL)
+    lab.net.restore()
+    guest.wait_heartbeat(lab.b)
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
+    wait(lambda: lab.a.domain_state() in (None, "shut off"), 60, "the end on a")
+    guest.witness_ok(lab.b)
