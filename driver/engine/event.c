@@ -35,6 +35,7 @@ static const char *const names[EVENT_LAST] = {
     [EVENT_ARMED] = "armed",
     [EVENT_ARM_FAILED] = "arm-failed",
     [EVENT_RESUME_FAILED] = "resume-failed",
+    [EVENT_RESTORED] = "restored",
     [EVENT_TIMER_STATE] = "timer-state",
     [EVENT_TIMER_GIVE_UP] = "timer-give-up",
 };

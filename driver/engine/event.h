@@ -48,6 +48,8 @@ typedef enum {
     EVENT_ARM_FAILED,    /* text: the error */
     EVENT_RESUME_FAILED, /* text: the error */
 
+    EVENT_RESTORED, /* the daemon was restarted, and what QEMU says has been told */
+
     EVENT_TIMER_STATE,   /* the state's own timer: retry or deadline */
     EVENT_TIMER_GIVE_UP, /* the pause has lasted as long as the policy bears */
 } EventType;

@@ -75,5 +75,7 @@ void session_emit(Session *session, EffectType type, guint number, const char *t
  * when the pause is somebody else's to end. */
 void session_ask(Session *session);
 void session_ask_later(Session *session);
+/** Sets going what a state needs from the world: timers, the watchdog, a question to the peer. */
+void session_attend(Session *session);
 /** Whether the session brings a pause to its end without being asked. */
 gboolean session_recovers_itself(const Session *session);

@@ -63,6 +63,60 @@ session_free(Session *session)
     g_free(session);
 }
 
+static void
+add_history(Session *session)
+{
+    StatusStep step = {
+        .state = session->state,
+        .reason = session->reason,
+        .at_usec = session->now_usec,
+    };
+
+    if (session->history->len == HISTORY_MAX)
+        g_array_remove_index(session->history, 0);
+    g_array_append_val(session->history, step);
+}
+
+void
+session_remember(const Session *session, SessionMemory *memory)
+{
+    *memory = (SessionMemory){
+        .state = session->state,
+        .reason = session->reason,
+        .wanted = session->wanted,
+        .gave_up = session->gave_up,
+        .finish_called = session->finish_called,
+        .pauses = session->pauses,
+        .recoveries = session->recoveries,
+        .attempts = session->attempts,
+        .started_at_usec = session->started_at_usec,
+        .paused_at_usec = session->paused_at_usec,
+        .paused_usec = session->paused_usec,
+        .last_outage_usec = session->last_outage_usec,
+    };
+}
+
+void
+session_restore(Session *session, const SessionMemory *memory, gint64 at_usec)
+{
+    session->state = memory->state;
+    session->reason = memory->reason;
+    session->wanted = memory->wanted;
+    session->gave_up = memory->gave_up;
+    session->finish_called = memory->finish_called;
+    session->pauses = memory->pauses;
+    session->recoveries = memory->recoveries;
+    session->attempts = memory->attempts;
+    session->started_at_usec = memory->started_at_usec;
+    session->paused_at_usec = memory->paused_at_usec;
+    session->paused_usec = memory->paused_usec;
+    session->last_outage_usec = memory->last_outage_usec;
+    session->now_usec = at_usec;
+    g_array_index(session->history, StatusStep, 0).at_usec = memory->started_at_usec;
+    if (session->state != STATE_SETUP)
+        add_history(session);
+}
+
 void
 session_set_peer(Session *session, const char *peer, guint paths)
 {
@@ -210,18 +264,28 @@ enter_paused(Session *session, MigrationState from)
     }
 }
 
-static void
-add_history(Session *session)
+void
+session_attend(Session *session)
 {
-    StatusStep step = {
-        .state = session->state,
-        .reason = session->reason,
-        .at_usec = session->now_usec,
-    };
-
-    if (session->history->len == HISTORY_MAX)
-        g_array_remove_index(session->history, 0);
-    g_array_append_val(session->history, step);
+    switch (session->state) {
+    case STATE_POSTCOPY_ACTIVE:
+        if (session->role == ROLE_DESTINATION && !session->finish_called)
+            session_emit(session, EFFECT_START_STATE_TIMER, FINISH_DEADLINE_MS, NULL);
+        session_emit(session, EFFECT_WATCH, 0, NULL);
+        break;
+    case STATE_POSTCOPY_RECOVER_SETUP:
+    case STATE_POSTCOPY_RECOVER:
+        session_emit(session, EFFECT_START_STATE_TIMER, state_traits[session->state].deadline_ms,
+                     NULL);
+        session_emit(session, EFFECT_WATCH, 0, NULL);
+        break;
+    case STATE_POSTCOPY_PAUSED:
+        if (session->role == ROLE_SOURCE)
+            session_ask(session);
+        break;
+    default:
+        break;
+    }
 }
 
 /* The one place where the state changes. */
@@ -233,8 +297,6 @@ enter(Session *session, MigrationState to)
     session->state = to;
     session->changed = TRUE;
     session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
-    if (state_traits[to].deadline_ms)
-        session_emit(session, EFFECT_START_STATE_TIMER, state_traits[to].deadline_ms, NULL);
 
     switch (to) {
     case STATE_POSTCOPY_PAUSED:
@@ -242,15 +304,13 @@ enter(Session *session, MigrationState to)
         break;
     case STATE_POSTCOPY_RECOVER_SETUP:
     case STATE_POSTCOPY_RECOVER:
-        session_emit(session, EFFECT_WATCH, 0, NULL);
+        session_attend(session);
         break;
     case STATE_POSTCOPY_ACTIVE:
         end_pause(session);
         session->reason = REASON_NONE;
         session->arm_asked = FALSE;
-        if (session->role == ROLE_DESTINATION && !session->finish_called)
-            session_emit(session, EFFECT_START_STATE_TIMER, FINISH_DEADLINE_MS, NULL);
-        session_emit(session, EFFECT_WATCH, 0, NULL);
+        session_attend(session);
         break;
     case STATE_COMPLETED:
     case STATE_FAILED:

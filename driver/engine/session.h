@@ -56,6 +56,32 @@ Session *session_new(MigrationRole role,
 void session_free(Session *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_free)
 
+/** What a session needs to go on after the daemon was restarted; the rest is asked of the world. */
+typedef struct {
+    MigrationState state;
+    PauseReason reason;
+    gboolean wanted;
+    gboolean gave_up;
+    gboolean finish_called;
+    guint pauses;
+    guint recoveries;
+    guint attempts;
+    gint64 started_at_usec;
+    gint64 paused_at_usec; /* 0: not paused */
+    guint64 paused_usec;
+    guint64 last_outage_usec;
+} SessionMemory;
+
+void session_remember(const Session *session, SessionMemory *memory);
+
+/**
+ * session_restore: makes a fresh session what it was
+ *
+ * Before its first step. EVENT_RESTORED then sets it going, after the events that tell what has
+ * happened meanwhile.
+ */
+void session_restore(Session *session, const SessionMemory *memory, gint64 at_usec);
+
 /**
  * session_set_peer:
  * @peer: the other host, for a person

@@ -203,6 +203,12 @@ reply_early(Session *session, const Event *event)
 }
 
 static void
+restored(Session *session, const Event *event)
+{
+    session_attend(session);
+}
+
+static void
 finish_called(Session *session, const Event *event)
 {
     session->finish_called = TRUE;
@@ -284,6 +290,9 @@ const Transition transitions[] = {
 
     { DESTINATION, ALIVE,                 EVENT_FINISH_CALLED,               STATE_SAME,                   finish_called },
     { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   finish_overdue },
+
+    /* a daemon that was restarted */
+    { BOTH,        POSTCOPY,              EVENT_RESTORED,                    STATE_SAME,                   restored },
 
     /* persons */
     { SOURCE,      CHANNEL,               EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_active },

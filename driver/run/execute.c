@@ -91,10 +91,16 @@ pause_job(gpointer opaque, gpointer unused)
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = qmp_oob(command->migration, "migrate-pause", NULL, &error);
 
-    if (!reply) {
+    if (reply)
+        return;
+    /* QEMU refuses only what has no channel to break (qmp_migrate_pause(), migration/migration.c,
+     * QEMU 10.0): it is paused already, and we have missed it, as after a restart. */
+    if (command->migration->role == ROLE_DESTINATION &&
+        g_error_matches(error, QMP_ERROR, QMP_ERROR_COMMAND))
+        migration_post(command->migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    else
         g_warning("migration %s: cannot pause it: %s", command->migration->id, error->message);
-        migration_post(command->migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
-    }
+    migration_post(command->migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
 }
 
 /* The form QEMU takes: an IPv6 address in brackets. */

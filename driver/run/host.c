@@ -5,9 +5,11 @@
  */
 #include "run/host.h"
 
+#include "run/journal.h"
 #include "run/migration.h"
 #include "run/observe.h"
 #include "run/peer.h"
+#include "run/restore.h"
 #include "stock/error.h"
 
 /* Commands to QEMU take about a millisecond; the threads are for those that do not. A QEMU that
@@ -21,8 +23,9 @@ static struct {
     const char *uri;    /* of this daemon's QEMU driver; set before anybody asks */
     PeerServer *server; /* engine thread */
     const HostShow *show;
-    gint running;      /* atomic */
-    gint recover_port; /* atomic */
+    const char *journal; /* a directory; set once, with uri */
+    gint running;        /* atomic */
+    gint recover_port;   /* atomic */
     GMutex lock;
     Policy *policy;           /* under the lock */
     virConnectPtr connection; /* under the lock */
@@ -93,6 +96,12 @@ host_get_recover_port(void)
     return (guint16)g_atomic_int_get(&host.recover_port);
 }
 
+const char *
+host_get_journal(void)
+{
+    return host.journal;
+}
+
 const HostShow *
 host_get_show(void)
 {
@@ -152,15 +161,22 @@ static gboolean
 open_cb(gpointer privileged)
 {
     g_autoptr(GError) error = NULL;
+    guint16 port = journal_read_port(host.journal);
 
-    host.server = peer_server_new(HOST_RECOVER_PORT_MIN, HOST_RECOVER_PORT_MAX, observe_question,
-                                  NULL, &error);
-    if (host.server)
+    /* The port from before a restart, where the peers of running migrations ask. */
+    if (port)
+        host.server = peer_server_new(port, port, observe_question, NULL, NULL);
+    if (!host.server)
+        host.server = peer_server_new(HOST_RECOVER_PORT_MIN, HOST_RECOVER_PORT_MAX,
+                                      observe_question, NULL, &error);
+    if (host.server) {
         g_atomic_int_set(&host.recover_port, peer_server_get_port(host.server));
-    else
+        journal_write_port(host.journal, peer_server_get_port(host.server));
+    } else {
         g_warning("no port to answer other hosts on (%s): migrations to this host that pause do "
                   "not recover by themselves",
                   error->message);
+    }
     host.show->start(GPOINTER_TO_INT(privileged));
     return G_SOURCE_REMOVE;
 }
@@ -196,11 +212,13 @@ connect_job(gpointer unused, gpointer unused_too)
 {
     virConnectPtr connection = host_connect();
 
-    if (connection)
+    if (connection) {
+        restore_all(connection);
         virConnectClose(connection);
-    else
+    } else {
         g_warning("no connection of our own to %s (%s): it is tried again with the next migration",
                   host.uri, virGetLastErrorMessage());
+    }
 }
 
 void
@@ -209,6 +227,7 @@ host_start(gboolean privileged)
     g_autoptr(GError) error = NULL;
 
     host.uri = privileged ? "qemu:///system" : "qemu:///session";
+    host.journal = journal_get_directory(privileged);
     host.thread = g_thread_try_new("holdfast", engine_thread, NULL, &error);
     if (!host.thread) {
         g_warning("no thread for the engine (%s): migrations are libvirt's alone", error->message);

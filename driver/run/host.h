@@ -60,6 +60,9 @@ guint16 host_get_recover_port(void);
 
 const HostShow *host_get_show(void);
 
+/** The directory of the journal; NULL before host_start(). */
+const char *host_get_journal(void);
+
 /* Where the destination's QEMU may listen for a resumed migration, and this host for questions: at
  * the top of libvirt's default range of migration ports (migration_port_min, migration_port_max
  * in qemu.conf), which libvirt takes from the bottom, so that a firewall that lets migrations

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "run/journal.h"
 #include "run/migration.h"
 #include "run/peer.h"
 #include "run/watchdog.h"
@@ -79,6 +80,21 @@ Migration *migration_new(MigrationRole role,
                          const char *name,
                          const Policy *policy,
                          unsigned int flags);
+
+/** A migration that the journal knows; NULL when the domain has a newer one. A reference. */
+Migration *
+migration_restore(const JournalRecord *record, const unsigned char *uuid, const Policy *policy);
+
+MigrationPath *migration_path_new(const char *host, guint16 listen_port);
+
+/** After a change: shows the session as it is now, and wakes who waits. Engine thread. */
+void migration_put_snapshot(Migration *migration, EventType event);
+
+/** FALSE when the domain has a newer one. */
+gboolean registry_add_restored(Migration *migration);
+
+/** What the journal is to know. Engine thread. */
+void migration_record(Migration *migration, JournalRecord *record);
 
 /** Steps the session on the engine thread, then carries out what it asks for. */
 void migration_step(Migration *migration, EventType type, guint number, const char *text);

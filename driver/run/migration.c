@@ -37,8 +37,8 @@ path_free(gpointer path)
     g_free(path);
 }
 
-static MigrationPath *
-path_new(const char *host, guint16 listen_port)
+MigrationPath *
+migration_path_new(const char *host, guint16 listen_port)
 {
     MigrationPath *path = g_new0(MigrationPath, 1);
 
@@ -73,6 +73,33 @@ migration_new(MigrationRole role,
                                      g_get_real_time());
     migration->status = session_get_status(migration->session);
     return migration;
+}
+
+Migration *
+migration_restore(const JournalRecord *record, const unsigned char *uuid, const Policy *policy)
+{
+    Migration *migration =
+        migration_new(record->role, record->id, uuid, record->name, policy, record->flags);
+
+    session_restore(migration->session, &record->memory, g_get_real_time());
+    g_free(migration->peer);
+    migration->peer = g_strdup(record->peer);
+    migration->peer_port = record->peer_port;
+    migration->channel.port = record->channel_port;
+    migration->undefine = record->undefine;
+    migration->finish_claimed = record->memory.finish_called;
+    for (char **host = record->hosts; *host; host++)
+        g_ptr_array_add(migration->paths, migration_path_new(*host, 0));
+    session_set_peer(migration->session, migration->peer, migration->paths->len);
+    migration->has_peer = migration->peer_port != 0;
+    migration->can_ask = migration->paths->len > 0;
+    migration->holds = session_holds_callers(migration->session);
+    status_unref(migration->status);
+    migration->status = session_get_status(migration->session);
+    if (registry_add_restored(migration))
+        return migration;
+    migration_unref(migration);
+    return NULL;
 }
 
 Migration *
@@ -150,8 +177,8 @@ call_waits(Migration *migration)
     }
 }
 
-static void
-put_snapshot(Migration *migration, EventType event)
+void
+migration_put_snapshot(Migration *migration, EventType event)
 {
     Status *now = session_get_status(migration->session);
     g_autoptr(Status) before = NULL;
@@ -172,14 +199,55 @@ put_snapshot(Migration *migration, EventType event)
 }
 
 void
+migration_record(Migration *migration, JournalRecord *record)
+{
+    g_autoptr(GStrvBuilder) hosts = g_strv_builder_new();
+
+    for (guint i = 0; i < migration->paths->len; i++)
+        g_strv_builder_add(hosts, ((MigrationPath *)g_ptr_array_index(migration->paths, i))->host);
+    *record = (JournalRecord){
+        .role = migration->role,
+        .id = g_strdup(migration->id),
+        .uuid = g_strdup(migration->status->uuid),
+        .name = g_strdup(migration->name),
+        .peer = g_strdup(migration->peer),
+        .hosts = g_strv_builder_end(hosts),
+        .peer_port = migration->peer_port,
+        .channel_port = migration->channel.port,
+        .flags = migration->flags,
+        .undefine = migration_is_to_undefine(migration),
+        .policy = policy_to_xml(migration->policy),
+    };
+    session_remember(migration->session, &record->memory);
+}
+
+/* Before anything is done about the change. */
+static void
+write_journal(Migration *migration)
+{
+    g_auto(JournalRecord) record = {0};
+
+    if (!host_get_journal())
+        return;
+    if (migration_state_is_terminal(session_get_state(migration->session))) {
+        journal_remove(host_get_journal(), migration->status->uuid);
+        return;
+    }
+    migration_record(migration, &record);
+    journal_write(host_get_journal(), &record);
+}
+
+void
 migration_step(Migration *migration, EventType type, guint number, const char *text)
 {
     g_autoptr(GArray) effects = g_array_new(FALSE, FALSE, sizeof(Effect));
     Event event = {.type = type, .at_usec = g_get_real_time(), .number = number, .text = text};
 
     g_debug("migration %s: %s", migration->id, event_type_to_string(type));
-    if (session_step(migration->session, &event, effects))
-        put_snapshot(migration, type);
+    if (session_step(migration->session, &event, effects)) {
+        write_journal(migration);
+        migration_put_snapshot(migration, type);
+    }
     for (guint i = 0; i < effects->len; i++)
         execute(migration, &g_array_index(effects, Effect, i));
 }
@@ -430,117 +498,6 @@ migration_end_confirm(Migration *migration)
     g_mutex_lock(&registry.lock);
     migration->confirms--;
     g_mutex_unlock(&registry.lock);
-}
-
-/* --- what the engine cannot know by itself --- */
-
-typedef struct {
-    Migration *migration;
-    pid_t pid;
-    guint16 port;
-    char **hosts;
-    gboolean flag;
-} Fact;
-
-static void
-tell_fact(GSourceFunc fn, Migration *migration, const Fact *fact)
-{
-    Fact *copy = g_memdup2(fact, sizeof(*fact));
-
-    copy->migration = migration_ref(migration);
-    host_post(fn, copy);
-}
-
-static void
-fact_free(Fact *fact)
-{
-    migration_unref(fact->migration);
-    g_strfreev(fact->hosts);
-    g_free(fact);
-}
-
-static gboolean
-set_channel_cb(gpointer opaque)
-{
-    Fact *fact = opaque;
-
-    if (fact->pid)
-        fact->migration->channel.pid = fact->pid;
-    if (fact->port)
-        fact->migration->channel.port = fact->port;
-    fact_free(fact);
-    return G_SOURCE_REMOVE;
-}
-
-void
-migration_set_channel(Migration *migration, pid_t pid, guint16 port)
-{
-    tell_fact(set_channel_cb, migration, &(Fact){.pid = pid, .port = port});
-}
-
-static gboolean
-set_peer_cb(gpointer opaque)
-{
-    Fact *fact = opaque;
-    Migration *migration = fact->migration;
-
-    g_free(migration->peer);
-    migration->peer = g_strdup(fact->hosts[0] ? fact->hosts[0] : "");
-    migration->peer_port = fact->port;
-    g_ptr_array_set_size(migration->paths, 0);
-    for (char **host = fact->hosts; fact->flag && fact->port && *host; host++)
-        g_ptr_array_add(migration->paths, path_new(*host, 0));
-    session_set_peer(migration->session, migration->peer, migration->paths->len);
-    put_snapshot(migration, EVENT_QEMU_SETUP);
-    fact_free(fact);
-    return G_SOURCE_REMOVE;
-}
-
-void
-migration_set_destination(Migration *migration, char **hosts, guint16 port, gboolean reachable)
-{
-    tell_fact(set_peer_cb, migration,
-              &(Fact){.hosts = g_strdupv(hosts), .port = port, .flag = reachable});
-}
-
-void
-migration_set_source(Migration *migration, const char *hostname)
-{
-    const char *hosts[] = {hostname ? hostname : "", NULL};
-
-    /* The destination only answers: whether it can is all that matters. */
-    tell_fact(set_peer_cb, migration,
-              &(Fact){
-                  .hosts = g_strdupv((char **)hosts),
-                  .port = host_get_recover_port(),
-                  .flag = TRUE,
-              });
-}
-
-static gboolean
-set_override_cb(gpointer opaque)
-{
-    Fact *fact = opaque;
-    Migration *migration = fact->migration;
-
-    if (migration->peer_port) {
-        if (migration->overridden)
-            g_ptr_array_remove_index(migration->paths, 0);
-        g_ptr_array_insert(migration->paths, 0, path_new(fact->hosts[0], fact->port));
-        migration->overridden = TRUE;
-        session_set_peer(migration->session, migration->peer, migration->paths->len);
-    }
-    fact_free(fact);
-    return G_SOURCE_REMOVE;
-}
-
-void
-migration_set_override(Migration *migration, const char *host, guint16 port)
-{
-    const char *hosts[] = {host, NULL};
-
-    tell_fact(set_override_cb, migration,
-              &(Fact){.hosts = g_strdupv((char **)hosts), .port = port});
 }
 
 void

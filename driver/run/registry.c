@@ -162,6 +162,22 @@ migration_find_by_id(const char *id, MigrationRole role)
     return find(role == ROLE_SOURCE ? match_id_source : match_id_destination, id);
 }
 
+gboolean
+registry_add_restored(Migration *migration)
+{
+    gboolean known = FALSE;
+
+    g_mutex_lock(&registry.lock);
+    for (GList *link = registry.all.head; link; link = link->next)
+        known |= match_uuid(link->data, migration->uuid);
+    if (!known)
+        g_queue_push_tail(&registry.all, migration_ref(migration));
+    g_mutex_unlock(&registry.lock);
+    if (!known)
+        host_post(publish_cb, migration_ref(migration));
+    return !known;
+}
+
 void
 migration_forget(const unsigned char *uuid)
 {

@@ -457,6 +457,45 @@ test_lost_finish(void)
     bench_clear(&b);
 }
 
+/* A daemon's restart in any state of postcopy: what was known is known, and it goes on. */
+static void
+test_restored(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+
+    for (guint role = 0; role < ROLE_LAST; role++) {
+        for (guint state = STATE_POSTCOPY_ACTIVE; state <= STATE_POSTCOPY_RECOVER; state++) {
+            g_autoptr(Status) before = NULL;
+            g_autoptr(Status) after = NULL;
+            SessionMemory memory;
+            Bench one, two;
+
+            bench_init(&one, role, policy);
+            bring_to(&one, state);
+            before = session_get_status(one.session);
+            session_remember(one.session, &memory);
+            bench_init(&two, role, policy);
+            session_restore(two.session, &memory, two.now_usec);
+            after = session_get_status(two.session);
+            assert_state(&two, state);
+            g_assert_cmpint(session_get_owner(two.session), ==, OWNER_DESTINATION);
+            g_assert_cmpint(after->reason, ==, before->reason);
+            g_assert_cmpuint(after->pauses, ==, before->pauses);
+            send(&two, EVENT_RESTORED);
+            g_assert_cmpint(find_effect(&two, EFFECT_ASK_PEER) != NULL, ==,
+                            role == ROLE_SOURCE && state == STATE_POSTCOPY_PAUSED);
+            g_assert_cmpint(find_effect(&two, EFFECT_WATCH) != NULL, ==,
+                            state != STATE_POSTCOPY_PAUSED);
+            two.now_usec += SECOND;
+            send(&two, EVENT_QEMU_POSTCOPY_PAUSED);
+            send(&two, EVENT_QEMU_POSTCOPY_ACTIVE);
+            assert_state(&two, STATE_POSTCOPY_ACTIVE);
+            bench_clear(&one);
+            bench_clear(&two);
+        }
+    }
+}
+
 /* Giving up releases the callers and stops trying; the guest is still a person's to save. */
 static void
 test_give_up(void)
@@ -555,6 +594,7 @@ main(int argc, char **argv)
     g_test_add_func("/session/peer-completed", test_peer_completed);
     g_test_add_func("/session/no-recovery", test_no_recovery);
     g_test_add_func("/session/lost-finish", test_lost_finish);
+    g_test_add_func("/session/restored", test_restored);
     g_test_add_func("/session/give-up", test_give_up);
     g_test_add_func("/session/message", test_message);
     g_test_add_func("/session/history-bounded", test_history_bounded);

@@ -1,0 +1,315 @@
+/*
+ * journal.c: migrations on disk, for a daemon that is restarted
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/journal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <glib/gstdio.h>
+
+#include "util/uuid.h"
+
+#define VERSION    1
+#define GROUP      "migration"
+#define SUFFIX     ".journal"
+#define SUFFIX_BAD ".bad"
+#define PORT_FILE  "port"
+/* A policy has 64 KiB at most (model/policy.h); the rest is small. */
+#define FILE_MAX_BYTES (256 * 1024)
+
+G_DEFINE_QUARK(holdfast - journal - error - quark, journal_error)
+
+void
+journal_record_clear(JournalRecord *record)
+{
+    g_free(record->id);
+    g_free(record->uuid);
+    g_free(record->name);
+    g_free(record->peer);
+    g_strfreev(record->hosts);
+    g_free(record->policy);
+    memset(record, 0, sizeof(*record));
+}
+
+/* Every number of a record: where it is, and how much may be in it. */
+typedef enum { NUMBER_BOOL, NUMBER_U16, NUMBER_UINT, NUMBER_U64, NUMBER_I64 } NumberType;
+
+/* clang-format off */
+static const struct {
+    const char *key;
+    NumberType type;
+    gsize offset;
+} numbers[] = {
+    { "peer-port",        NUMBER_U16,  G_STRUCT_OFFSET(JournalRecord, peer_port) },
+    { "channel-port",     NUMBER_U16,  G_STRUCT_OFFSET(JournalRecord, channel_port) },
+    { "flags",            NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, flags) },
+    { "undefine",         NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, undefine) },
+    { "wanted",           NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.wanted) },
+    { "gave-up",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.gave_up) },
+    { "finish-called",    NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.finish_called) },
+    { "pauses",           NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.pauses) },
+    { "recoveries",       NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.recoveries) },
+    { "attempts",         NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.attempts) },
+    { "started-at-usec",  NUMBER_I64,  G_STRUCT_OFFSET(JournalRecord, memory.started_at_usec) },
+    { "paused-at-usec",   NUMBER_I64,  G_STRUCT_OFFSET(JournalRecord, memory.paused_at_usec) },
+    { "paused-usec",      NUMBER_U64,  G_STRUCT_OFFSET(JournalRecord, memory.paused_usec) },
+    { "last-outage-usec", NUMBER_U64,  G_STRUCT_OFFSET(JournalRecord, memory.last_outage_usec) },
+};
+/* clang-format on */
+
+static guint64
+get_number(const JournalRecord *record, NumberType type, gsize offset)
+{
+    switch (type) {
+    case NUMBER_BOOL:
+        return G_STRUCT_MEMBER(gboolean, record, offset) != 0;
+    case NUMBER_U16:
+        return G_STRUCT_MEMBER(guint16, record, offset);
+    case NUMBER_UINT:
+        return G_STRUCT_MEMBER(guint, record, offset);
+    case NUMBER_U64:
+        return G_STRUCT_MEMBER(guint64, record, offset);
+    case NUMBER_I64:
+        return (guint64)G_STRUCT_MEMBER(gint64, record, offset);
+    }
+    return 0;
+}
+
+static gboolean
+set_number(JournalRecord *record, NumberType type, gsize offset, guint64 value)
+{
+    static const guint64 max[] = {
+        [NUMBER_BOOL] = 1,         [NUMBER_U16] = G_MAXUINT16, [NUMBER_UINT] = G_MAXUINT,
+        [NUMBER_U64] = G_MAXINT64, [NUMBER_I64] = G_MAXINT64,
+    };
+
+    if (value > max[type])
+        return FALSE;
+    switch (type) {
+    case NUMBER_BOOL:
+        G_STRUCT_MEMBER(gboolean, record, offset) = (gboolean)value;
+        break;
+    case NUMBER_U16:
+        G_STRUCT_MEMBER(guint16, record, offset) = (guint16)value;
+        break;
+    case NUMBER_UINT:
+        G_STRUCT_MEMBER(guint, record, offset) = (guint)value;
+        break;
+    case NUMBER_U64:
+        G_STRUCT_MEMBER(guint64, record, offset) = value;
+        break;
+    case NUMBER_I64:
+        G_STRUCT_MEMBER(gint64, record, offset) = (gint64)value;
+        break;
+    }
+    return TRUE;
+}
+
+char *
+journal_format(const JournalRecord *record)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+
+    g_key_file_set_integer(file, GROUP, "version", VERSION);
+    g_key_file_set_integer(file, GROUP, "oldest", VERSION);
+    g_key_file_set_string(file, GROUP, "id", record->id);
+    g_key_file_set_string(file, GROUP, "uuid", record->uuid);
+    g_key_file_set_string(file, GROUP, "name", record->name);
+    g_key_file_set_string(file, GROUP, "role", migration_role_to_string(record->role));
+    g_key_file_set_string(file, GROUP, "state", migration_state_to_string(record->memory.state));
+    g_key_file_set_string(file, GROUP, "reason", pause_reason_to_string(record->memory.reason));
+    g_key_file_set_string(file, GROUP, "peer", record->peer);
+    g_key_file_set_string_list(file, GROUP, "hosts", (const char *const *)record->hosts,
+                               g_strv_length(record->hosts));
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++)
+        g_key_file_set_uint64(file, GROUP, numbers[i].key,
+                              get_number(record, numbers[i].type, numbers[i].offset));
+    g_key_file_set_string(file, GROUP, "policy", record->policy);
+    return g_key_file_to_data(file, NULL, NULL);
+}
+
+static gboolean
+parse_words(GKeyFile *file, JournalRecord *record, GError **error)
+{
+    g_autofree char *role = g_key_file_get_string(file, GROUP, "role", error);
+    g_autofree char *state = role ? g_key_file_get_string(file, GROUP, "state", error) : NULL;
+    g_autofree char *reason = state ? g_key_file_get_string(file, GROUP, "reason", error) : NULL;
+    guint8 bytes[UUID_BYTES];
+
+    if (!reason || !(record->id = g_key_file_get_string(file, GROUP, "id", error)) ||
+        !(record->uuid = g_key_file_get_string(file, GROUP, "uuid", error)) ||
+        !(record->name = g_key_file_get_string(file, GROUP, "name", error)) ||
+        !(record->peer = g_key_file_get_string(file, GROUP, "peer", error)) ||
+        !(record->policy = g_key_file_get_string(file, GROUP, "policy", error)) ||
+        !(record->hosts = g_key_file_get_string_list(file, GROUP, "hosts", NULL, error)))
+        return FALSE;
+    record->role = g_str_equal(role, "source") ? ROLE_SOURCE : ROLE_DESTINATION;
+    if ((record->role == ROLE_DESTINATION && !g_str_equal(role, "destination")) ||
+        !migration_state_from_string(state, &record->memory.state) ||
+        !pause_reason_from_string(reason, &record->memory.reason) ||
+        !uuid_parse(record->id, bytes) || !uuid_parse(record->uuid, bytes) || !*record->name) {
+        g_set_error_literal(error, JOURNAL_ERROR, JOURNAL_ERROR_INVALID,
+                            "a role, state, reason, id or name that is none");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+parse(GKeyFile *file, JournalRecord *record, GError **error)
+{
+    guint64 oldest = g_key_file_get_uint64(file, GROUP, "oldest", NULL);
+
+    if (oldest == 0 || oldest > VERSION) {
+        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_VERSION,
+                    "written in version %" G_GUINT64_FORMAT " of the format, this one reads %d",
+                    oldest, VERSION);
+        return FALSE;
+    }
+    if (!parse_words(file, record, error))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        GError *problem = NULL;
+        guint64 value = g_key_file_get_uint64(file, GROUP, numbers[i].key, &problem);
+
+        if (problem) {
+            g_propagate_error(error, problem);
+            return FALSE;
+        }
+        if (!set_number(record, numbers[i].type, numbers[i].offset, value)) {
+            g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_INVALID, "'%s' is out of its range",
+                        numbers[i].key);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+gboolean
+journal_parse(const char *text, gsize length, JournalRecord *record, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+
+    memset(record, 0, sizeof(*record));
+    if (g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, error) &&
+        parse(file, record, error))
+        return TRUE;
+    journal_record_clear(record);
+    return FALSE;
+}
+
+/* --- files --- */
+
+char *
+journal_get_directory(gboolean privileged)
+{
+    if (privileged)
+        return g_strdup("/run/libvirt/holdfast");
+    return g_build_filename(g_get_user_runtime_dir(), "libvirt", "holdfast", NULL);
+}
+
+static gboolean
+put(const char *directory, const char *name, const char *text)
+{
+    static gint reported;
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    g_autoptr(GError) error = NULL;
+
+    /* Replaced as a whole; no need to reach a disk: /run is memory. */
+    if (g_mkdir_with_parents(directory, 0700) == 0 &&
+        g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
+        return TRUE;
+    if (g_atomic_int_compare_and_exchange(&reported, 0, 1))
+        g_warning("cannot write the journal %s (%s): a restart of the daemon forgets what is known "
+                  "of running migrations",
+                  path, error ? error->message : g_strerror(errno));
+    return FALSE;
+}
+
+void
+journal_write(const char *directory, const JournalRecord *record)
+{
+    g_autofree char *name = g_strconcat(record->uuid, SUFFIX, NULL);
+    g_autofree char *text = journal_format(record);
+
+    put(directory, name, text);
+}
+
+void
+journal_remove(const char *directory, const char *uuid)
+{
+    g_autofree char *name = g_strconcat(uuid, SUFFIX, NULL);
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+
+    g_unlink(path);
+}
+
+static char *
+read_small(const char *path, gsize *length, GError **error)
+{
+    GStatBuf info;
+    char *text = NULL;
+
+    if (g_lstat(path, &info) < 0 || !S_ISREG(info.st_mode) || info.st_size > FILE_MAX_BYTES) {
+        g_set_error_literal(error, JOURNAL_ERROR, JOURNAL_ERROR_INVALID,
+                            "not a file, or too large a one");
+        return NULL;
+    }
+    return g_file_get_contents(path, &text, length, error) ? text : NULL;
+}
+
+static void
+read_one(const char *directory, const char *name, JournalFn fn, gpointer opaque)
+{
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    g_autofree char *bad = g_strconcat(path, SUFFIX_BAD, NULL);
+    g_autoptr(GError) error = NULL;
+    g_auto(JournalRecord) record = {0};
+    gsize length = 0;
+    g_autofree char *text = read_small(path, &length, &error);
+
+    if (text && journal_parse(text, length, &record, &error)) {
+        fn(&record, opaque);
+        return;
+    }
+    g_warning("the journal %s cannot be read (%s): it is set aside as %s, and the migration is "
+              "libvirt's alone",
+              path, error->message, bad);
+    g_rename(path, bad);
+}
+
+void
+journal_read_all(const char *directory, JournalFn fn, gpointer opaque)
+{
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        if (g_str_has_suffix(name, SUFFIX))
+            read_one(directory, name, fn, opaque);
+    }
+}
+
+guint16
+journal_read_port(const char *directory)
+{
+    g_autofree char *path = g_build_filename(directory, PORT_FILE, NULL);
+    gsize length = 0;
+    g_autofree char *text = read_small(path, &length, NULL);
+    guint64 port = 0;
+
+    if (!text || !g_ascii_string_to_unsigned(g_strchomp(text), 10, 1, G_MAXUINT16, &port, NULL))
+        return 0;
+    return (guint16)port;
+}
+
+void
+journal_write_port(const char *directory, guint16 port)
+{
+    g_autofree char *text = g_strdup_printf("%u\n", port);
+
+    put(directory, PORT_FILE, text);
+}

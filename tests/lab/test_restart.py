@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A daemon is restarted in the middle of postcopy: the migration is taken up where it is."""
+import pytest
+
+from holdfast_lab import wait
+
+by_host = pytest.mark.parametrize("name", ["a", "b", "both"])
+by_signal = pytest.mark.parametrize("hard", [False, True], ids=["SIGTERM", "SIGKILL"])
+
+
+def restart(lab, name, hard):
+    for host in [lab.a, lab.b] if name == "both" else [getattr(lab, name)]:
+        host.daemon.restart(hard=hard)
+
+
+def assert_moved(lab, guest):
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 120, "the end on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+    assert lab.b.is_persistent(guest)
+    guest.witness_ok(lab.b)
+
+
+@by_signal
+@by_host
+def test_in_an_outage(lab, guest, name, hard):
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
+    lab.net.cut("migration")
+    migration.wait_status("postcopy-paused", timeout=30)
+    restart(lab, name, hard)
+    lab.net.restore()
+    assert_moved(lab, guest)
+
+
+@by_host
+def test_while_it_runs(lab, guest, name):
+    lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
+    restart(lab, name, False)
+    assert_moved(lab, guest)
+
+
+def test_a_persons_pause_is_remembered(lab, guest):
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
+    lab.a.virsh("domjobabort", "guest", "--postcopy")
+    migration.fail(timeout=60)
+    restart(lab, "both", False)
+    path = "/org/holdfast/Migration1/domain/_" + guest.uuid.replace("-", "_")
+    for host in lab.hosts:
+        wait(lambda: path in host.dbus_objects(), 20, f"the migration on {host.name}")
+        assert host.dbus_property(path, "org.holdfast.Migration1.Session", "Reason") == "operator"
+    assert migration.status(lab.a) == migration.status(lab.b) == "postcopy-paused"
+    lab.a.virsh("migrate-recover", "guest", timeout=60)
+    assert_moved(lab, guest)
+
+
+def test_a_held_call_does_not_hold_the_daemon(lab, guest):
+    migration = lab.postcopy(lab.a, lab.b)
+    lab.net.cut("migration")
+    migration.wait_status("postcopy-paused", timeout=30)
+    for host in lab.hosts:
+        begun = lab.now()
+        host.daemon.terminate()
+        wait(lambda: not host.daemon.alive, 20, f"the end of the daemon on {host.name}")
+        print(f"{host.name} stopped within {lab.now() - begun:.1f} s")
+    for host in lab.hosts:
+        host.daemon.start()
+    lab.net.restore()
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 120, "the end on b")
+    guest.witness_ok(lab.b)

@@ -1,0 +1,224 @@
+/*
+ * journal.c: a migration survives the daemon on disk; what does not hold is set aside
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/journal.h"
+
+#include <string.h>
+
+#include <glib/gstdio.h>
+
+#include "run/restore.h"
+
+static char *hosts[] = {(char *)"10.79.0.2", (char *)"fe80::2;x", NULL};
+
+static const JournalRecord sample = {
+    .role = ROLE_SOURCE,
+    .id = (char *)"6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001",
+    .uuid = (char *)"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001",
+    .name = (char *)"gäst; with = and\\n [odd] things",
+    .peer = (char *)"b.example",
+    .hosts = hosts,
+    .peer_port = 49215,
+    .channel_port = 49152,
+    .flags = 0x8000805b,
+    .undefine = TRUE,
+    .policy = (char *)"<holdfast:migration xmlns:holdfast=\"urn:holdfast:migration:1\">\n"
+                      "</holdfast:migration>\n",
+    .memory =
+        {
+            .state = STATE_POSTCOPY_PAUSED,
+            .reason = REASON_NETWORK,
+            .wanted = TRUE,
+            .finish_called = TRUE,
+            .pauses = 3,
+            .recoveries = 2,
+            .attempts = 17,
+            .started_at_usec = G_GINT64_CONSTANT(1795301087257983),
+            .paused_at_usec = G_GINT64_CONSTANT(1795301097257983),
+            .paused_usec = 5000000,
+            .last_outage_usec = 4000000,
+        },
+};
+
+static void
+test_round_trip(void)
+{
+    g_autofree char *text = journal_format(&sample);
+    g_autoptr(GError) error = NULL;
+    g_auto(JournalRecord) record = {0};
+
+    g_assert_true(journal_parse(text, strlen(text), &record, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(record.role, ==, sample.role);
+    g_assert_cmpstr(record.id, ==, sample.id);
+    g_assert_cmpstr(record.uuid, ==, sample.uuid);
+    g_assert_cmpstr(record.name, ==, sample.name);
+    g_assert_cmpstr(record.peer, ==, sample.peer);
+    g_assert_cmpstr(record.policy, ==, sample.policy);
+    g_assert_true(g_strv_equal((const char *const *)record.hosts, (const char *const *)hosts));
+    g_assert_cmpuint(record.peer_port, ==, sample.peer_port);
+    g_assert_cmpuint(record.channel_port, ==, sample.channel_port);
+    g_assert_cmpuint(record.flags, ==, sample.flags);
+    g_assert_cmpint(record.undefine, ==, sample.undefine);
+    g_assert_cmpint(record.memory.state, ==, sample.memory.state);
+    g_assert_cmpint(record.memory.reason, ==, sample.memory.reason);
+    g_assert_cmpint(record.memory.wanted, ==, sample.memory.wanted);
+    g_assert_cmpint(record.memory.gave_up, ==, sample.memory.gave_up);
+    g_assert_cmpint(record.memory.finish_called, ==, sample.memory.finish_called);
+    g_assert_cmpuint(record.memory.pauses, ==, sample.memory.pauses);
+    g_assert_cmpuint(record.memory.recoveries, ==, sample.memory.recoveries);
+    g_assert_cmpuint(record.memory.attempts, ==, sample.memory.attempts);
+    g_assert_cmpint(record.memory.started_at_usec, ==, sample.memory.started_at_usec);
+    g_assert_cmpint(record.memory.paused_at_usec, ==, sample.memory.paused_at_usec);
+    g_assert_cmpuint(record.memory.paused_usec, ==, sample.memory.paused_usec);
+    g_assert_cmpuint(record.memory.last_outage_usec, ==, sample.memory.last_outage_usec);
+}
+
+/* A line left out, or a number replaced by what is none: refused, with nothing left behind. */
+static void
+test_damaged(void)
+{
+    static const char *const junk[] = {"", "x", "-1", "99999999999999999999999"};
+    g_autofree char *text = journal_format(&sample);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    for (guint i = 1; lines[i] && *lines[i]; i++) {
+        const char *equals = strchr(lines[i], '=');
+        g_autofree char *key = NULL;
+
+        g_assert_nonnull(equals);
+        key = g_strndup(lines[i], equals - lines[i]);
+        if (g_str_equal(key, "version"))
+            continue;
+        for (guint j = 0; j <= G_N_ELEMENTS(junk); j++) {
+            g_autoptr(GString) bad = g_string_new(NULL);
+            g_autoptr(GError) error = NULL;
+            JournalRecord record;
+
+            if (j < G_N_ELEMENTS(junk) && (strstr("peer name hosts policy", key)))
+                continue;
+            for (guint k = 0; lines[k]; k++) {
+                if (k == i && j < G_N_ELEMENTS(junk))
+                    g_string_append_printf(bad, "%s=%s\n", key, junk[j]);
+                else if (k != i)
+                    g_string_append_printf(bad, "%s\n", lines[k]);
+            }
+            if (g_str_equal(key, "reason") && j == 0)
+                continue; /* none is a reason */
+            g_assert_false(journal_parse(bad->str, bad->len, &record, &error));
+            g_assert_nonnull(error);
+            g_assert_null(record.id);
+        }
+    }
+}
+
+static void
+test_truncated(void)
+{
+    g_autofree char *text = journal_format(&sample);
+    gsize whole = strlen(text) - strlen("</holdfast:migration>\\n\n");
+
+    for (gsize n = 0; n < whole; n++) {
+        JournalRecord record;
+
+        if (journal_parse(text, n, &record, NULL)) {
+            /* cut within the last value, the policy: that is the policy's to refuse */
+            g_assert_cmpuint(n, >, strstr(text, "policy=") - text);
+            journal_record_clear(&record);
+        }
+    }
+}
+
+static void
+count_cb(JournalRecord *record, gpointer opaque)
+{
+    g_assert_cmpstr(record->id, ==, sample.id);
+    ++*(guint *)opaque;
+}
+
+static void
+test_files(void)
+{
+    g_autofree char *directory = g_dir_make_tmp("journal-XXXXXX", NULL);
+    g_autofree char *deeper = g_build_filename(directory, "a", "b", NULL);
+    g_autofree char *bad = g_build_filename(deeper, "x.journal", NULL);
+    g_autofree char *aside = g_strconcat(bad, ".bad", NULL);
+    guint n = 0;
+
+    journal_read_all(deeper, count_cb, &n);
+    g_assert_cmpuint(n, ==, 0);
+    g_assert_cmpuint(journal_read_port(deeper), ==, 0);
+
+    journal_write(deeper, &sample);
+    journal_write(deeper, &sample);
+    journal_write_port(deeper, 49215);
+    g_assert_cmpuint(journal_read_port(deeper), ==, 49215);
+    g_assert_true(g_file_set_contents(bad, "[migration]\noldest=1\n", -1, NULL));
+    g_test_expect_message("holdfast", G_LOG_LEVEL_WARNING, "*x.journal cannot be read*set aside*");
+    journal_read_all(deeper, count_cb, &n);
+    g_test_assert_expected_messages();
+    g_assert_cmpuint(n, ==, 1);
+    g_assert_true(g_file_test(aside, G_FILE_TEST_EXISTS));
+
+    journal_remove(deeper, sample.uuid);
+    journal_remove(deeper, sample.uuid);
+    n = 0;
+    journal_read_all(deeper, count_cb, &n);
+    g_assert_cmpuint(n, ==, 0);
+
+    g_unlink(aside);
+    g_autofree char *port = g_build_filename(deeper, "port", NULL);
+    g_unlink(port);
+    g_rmdir(deeper);
+    g_autofree char *middle = g_build_filename(directory, "a", NULL);
+    g_rmdir(middle);
+    g_assert_cmpint(g_rmdir(directory), ==, 0);
+}
+
+/* What is said of a domain after a restart, and what that means. */
+static void
+test_judge(void)
+{
+    static const struct {
+        MigrationRole role;
+        MigrationState state;
+        RestoreSight sight;
+        EventType event;
+    } cases[] = {
+        /* clang-format off */
+        { ROLE_SOURCE, STATE_POSTCOPY_ACTIVE, { FALSE, 0, 0, FALSE }, EVENT_CALL_COMPLETED },
+        { ROLE_SOURCE, STATE_PRECOPY_ACTIVE, { FALSE, 0, 0, FALSE }, EVENT_QEMU_GONE },
+        { ROLE_SOURCE, STATE_POSTCOPY_PAUSED, { TRUE, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_MIGRATED, FALSE }, EVENT_CALL_COMPLETED },
+        { ROLE_SOURCE, STATE_POSTCOPY_PAUSED, { TRUE, VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_CRASHED, FALSE }, EVENT_QEMU_GONE },
+        { ROLE_SOURCE, STATE_POSTCOPY_PAUSED, { TRUE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED, TRUE }, EVENT_RESTORED },
+        { ROLE_SOURCE, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY, FALSE }, EVENT_RESTORED },
+        { ROLE_SOURCE, STATE_PRECOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_BOOTED, FALSE }, EVENT_CALL_FAILED },
+        { ROLE_SOURCE, STATE_SWITCHOVER, { TRUE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, FALSE }, EVENT_CALL_FAILED },
+        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { FALSE, 0, 0, FALSE }, EVENT_QEMU_GONE },
+        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY, FALSE }, EVENT_RESTORED },
+        { ROLE_DESTINATION, STATE_POSTCOPY_PAUSED, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED, TRUE }, EVENT_RESTORED },
+        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED, FALSE }, EVENT_CALL_COMPLETED },
+        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED, TRUE }, EVENT_RESTORED },
+        { ROLE_DESTINATION, STATE_SETUP, { TRUE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, TRUE }, EVENT_CALL_FAILED },
+        /* clang-format on */
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpstr(
+            event_type_to_string(restore_judge(cases[i].role, cases[i].state, &cases[i].sight)), ==,
+            event_type_to_string(cases[i].event));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/journal/round-trip", test_round_trip);
+    g_test_add_func("/journal/damaged", test_damaged);
+    g_test_add_func("/journal/truncated", test_truncated);
+    g_test_add_func("/journal/files", test_files);
+    g_test_add_func("/journal/judge", test_judge);
+    return g_test_run();
+}
