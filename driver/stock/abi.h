@@ -25,17 +25,23 @@ typedef struct {
     unsigned int slot[SLOT_LAST];
 
     /* Offsets in bytes. */
-    size_t connect_driver;       /* struct _virConnect: virHypervisorDriver *driver */
-    size_t connect_private_data; /* struct _virConnect: the QEMU driver */
-    size_t domain_job;           /* virDomainObj: virDomainJobObj *job */
-    size_t domain_pid;           /* virDomainObj: pid_t, 0 when it does not run */
-    size_t domain_def;           /* virDomainObj: virDomainDef *def */
-    size_t def_id;               /* virDomainDef: int, -1 when it does not run */
-    size_t def_uuid;             /* virDomainDef: 16 bytes */
-    size_t job_async;            /* virDomainJobObj: virDomainAsyncJob */
-    size_t job_async_owner;      /* virDomainJobObj: unsigned long long, a thread id or 0 */
-    size_t job_phase;            /* virDomainJobObj: int, qemuMigrationJobPhase */
-    size_t monitor_vm;           /* struct _qemuMonitor: virDomainObj *vm */
+    size_t connect_driver;          /* struct _virConnect: virHypervisorDriver *driver */
+    size_t connect_private_data;    /* struct _virConnect: the QEMU driver */
+    size_t domain_job;              /* virDomainObj: virDomainJobObj *job */
+    size_t domain_pid;              /* virDomainObj: pid_t, 0 when it does not run */
+    size_t domain_def;              /* virDomainObj: virDomainDef *def */
+    size_t def_id;                  /* virDomainDef: int, -1 when it does not run */
+    size_t def_uuid;                /* virDomainDef: 16 bytes */
+    size_t job_async;               /* virDomainJobObj: virDomainAsyncJob */
+    size_t job_async_owner;         /* virDomainJobObj: unsigned long long, a thread id or 0 */
+    size_t job_phase;               /* virDomainJobObj: int, qemuMigrationJobPhase */
+    size_t monitor_vm;              /* struct _qemuMonitor: virDomainObj *vm */
+    size_t monitor_fd;              /* struct _qemuMonitor: int, -1 when it is closed */
+    size_t monitor_message;         /* struct _qemuMonitor: qemuMonitorMessage *msg, or NULL */
+    size_t monitor_last_error_code; /* struct _qemuMonitor: int lastError.code */
+    size_t monitor_eof;             /* struct _qemuMonitor: bool goteof */
+    size_t message_sent;            /* struct _qemuMonitorMessage: int txOffset */
+    size_t message_length;          /* struct _qemuMonitorMessage: int txLength */
 
     /* Values of enums. */
     int async_migration_out;       /* VIR_ASYNC_JOB_MIGRATION_OUT */
@@ -52,6 +58,10 @@ typedef struct {
      * the daemon crashes (11.2 and 11.3; see hooks-incoming.c). */
     bool incoming_fd_unchecked;
 } AbiRow;
+
+/** A member, copied out by its width, which scripts/extract-abi asserts. For C with <string.h>. */
+#define ABI_READ(value, object, offset)                                                            \
+    memcpy((value), (const char *)(object) + (offset), sizeof(*(value)))
 
 /** The row of a version, NULL for one we do not know. Static. Any thread. */
 const AbiRow *abi_find(unsigned long version);

@@ -12,10 +12,6 @@
 #include "stock/symbols.h"
 #include "stock/table.h"
 
-/* Members are copied out by their width, which scripts/extract-abi asserts. */
-#define READ(value, object, offset)                                                                \
-    memcpy((value), (const char *)(object) + (offset), sizeof(*(value)))
-
 static StockAsync
 async_of(const AbiRow *row, int async)
 {
@@ -35,11 +31,11 @@ read_job(gconstpointer vm, const AbiRow *row, StockJob *out)
     gconstpointer job;
     int async;
 
-    READ(&job, vm, row->domain_job);
-    READ(&async, job, row->job_async);
-    READ(&owner, job, row->job_async_owner);
-    READ(&out->phase, job, row->job_phase);
-    READ(&out->pid, vm, row->domain_pid);
+    ABI_READ(&job, vm, row->domain_job);
+    ABI_READ(&async, job, row->job_async);
+    ABI_READ(&owner, job, row->job_async_owner);
+    ABI_READ(&out->phase, job, row->job_phase);
+    ABI_READ(&out->pid, vm, row->domain_pid);
     out->async = async_of(row, async);
     out->owner = owner;
     out->perform_done = out->phase == row->phase_perform3_done;
@@ -54,8 +50,8 @@ stock_domain_is_active(gconstpointer vm)
     gconstpointer def;
     int id;
 
-    READ(&def, vm, row->domain_def);
-    READ(&id, def, row->def_id);
+    ABI_READ(&def, vm, row->domain_def);
+    ABI_READ(&id, def, row->def_id);
     return id != -1;
 }
 
@@ -65,8 +61,8 @@ stock_domain_uuid_of_monitor(gconstpointer monitor)
     const AbiRow *row = table_row();
     gconstpointer vm, def;
 
-    READ(&vm, monitor, row->monitor_vm);
-    READ(&def, vm, row->domain_def);
+    ABI_READ(&vm, monitor, row->monitor_vm);
+    ABI_READ(&def, vm, row->domain_def);
     return (const unsigned char *)def + row->def_uuid;
 }
 

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "stock/domain-priv.h"
+#include "stock/oob.h"
 #include "stock/qmp.h"
 #include "stock/symbols.h"
 #include "stock/table.h"
@@ -22,11 +23,13 @@
 /* The stock module calls these; nothing of ours does. */
 EXPORT void qemuMonitorEmitMigrationStatus(gpointer monitor, int status);
 EXPORT int qemuMonitorJSONSetCapabilities(gpointer monitor);
+EXPORT int qemuMonitorJSONIOProcessLine(gpointer monitor, const char *line, gpointer message);
 
 /* Apart from `symbols`, because these must work even when that could not be loaded. */
 static struct {
     void (*emit_migration_status)(gpointer monitor, int status);
     int (*set_capabilities)(gpointer monitor);
+    int (*process_line)(gpointer monitor, const char *line, gpointer message);
 } stock_functions;
 
 typedef struct {
@@ -43,6 +46,7 @@ hooks_bind(gpointer stock)
     *(gpointer *)&stock_functions.emit_migration_status =
         dlsym(stock, "qemuMonitorEmitMigrationStatus");
     *(gpointer *)&stock_functions.set_capabilities = dlsym(stock, "qemuMonitorJSONSetCapabilities");
+    *(gpointer *)&stock_functions.process_line = dlsym(stock, "qemuMonitorJSONIOProcessLine");
 }
 
 void
@@ -108,4 +112,13 @@ qemuMonitorJSONSetCapabilities(gpointer monitor)
         return 0;
     }
     return stock_functions.set_capabilities(monitor);
+}
+
+/* Called for every line from QEMU, with the monitor locked, on the thread that reads it. */
+int
+qemuMonitorJSONIOProcessLine(gpointer monitor, const char *line, gpointer message)
+{
+    if (table_row() && oob_take_line(monitor, line))
+        return 0;
+    return stock_functions.process_line(monitor, line, message);
 }

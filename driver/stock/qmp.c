@@ -5,25 +5,35 @@
  */
 #include "stock/qmp.h"
 
+#include <glib-object.h>
 #include <glib/gi18n-lib.h>
 
 #include "stock/domain-priv.h"
 #include "stock/error.h"
 #include "stock/hooks.h"
+#include "stock/json.h"
+#include "stock/oob.h"
 #include "stock/symbols.h"
 #include "stock/table.h"
 
+/* An answer takes about a millisecond, also of a QEMU whose main loop hangs. What does not answer
+ * in this time is a QEMU that is stopped, or a host without a processor to spare. */
+#define OOB_TIMEOUT_MS 10000
+
 G_DEFINE_QUARK(holdfast - qmp - error - quark, qmp_error)
 
-/* A virJSONValue. */
-typedef void Json;
+static void
+set_gone_error(virDomainPtr dom, GError **error)
+{
+    g_set_error(error, QMP_ERROR, QMP_ERROR_GONE, _("domain %1$s is gone"), virDomainGetName(dom));
+}
 
 static void
-json_free(Json *json)
+set_inactive_error(virDomainPtr dom, GError **error)
 {
-    symbols.virJSONValueFree(json);
+    g_set_error(error, QMP_ERROR, QMP_ERROR_INACTIVE, _("domain %1$s does not run"),
+                virDomainGetName(dom));
 }
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Json, json_free)
 
 /* The domain, locked and in a job that may use its monitor; end() undoes it. */
 static gpointer
@@ -32,8 +42,7 @@ begin(virDomainPtr dom, GError **error)
     gpointer vm = symbols.qemuDomainObjFromDomain(dom);
 
     if (!vm) {
-        g_set_error(error, QMP_ERROR, QMP_ERROR_GONE, _("domain %1$s is gone"),
-                    virDomainGetName(dom));
+        set_gone_error(dom, error);
         return NULL;
     }
     if (symbols.virDomainObjBeginJob(vm, table_row()->job_modify_migration_safe) < 0) {
@@ -44,8 +53,7 @@ begin(virDomainPtr dom, GError **error)
     }
     /* It may have stopped while we waited for the job, or be only about to start. */
     if (!stock_domain_is_active(vm) || !symbols.qemuDomainGetMonitor(vm)) {
-        g_set_error(error, QMP_ERROR, QMP_ERROR_INACTIVE, _("domain %1$s does not run"),
-                    virDomainGetName(dom));
+        set_inactive_error(dom, error);
         symbols.virDomainObjEndJob(vm);
         symbols.virDomainObjEndAPI(&vm);
         return NULL;
@@ -86,25 +94,40 @@ send(virDomainPtr dom, const char *json, const char *oob_json, GError **error)
     return result < 0 ? NULL : reply;
 }
 
-static char *
-send_and_check(virDomainPtr dom, const char *json, const char *oob_json, GError **error)
+char *
+qmp_execute(virDomainPtr dom, const char *json, GError **error)
 {
     virErrorPtr saved = stock_error_save();
-    g_autofree char *reply = send(dom, json, oob_json, error);
+    g_autofree char *reply = send(dom, json, NULL, error);
     gboolean ok = reply && qmp_parse_reply(reply, error);
 
     stock_error_restore(saved);
     return ok ? g_steal_pointer(&reply) : NULL;
 }
 
-char *
-qmp_execute(virDomainPtr dom, const char *json, GError **error)
+/* A reference to the domain's monitor; NULL with @error set when there is none. */
+static gpointer
+get_monitor(virDomainPtr dom, GError **error)
 {
-    return send_and_check(dom, json, NULL, error);
+    gpointer vm = symbols.qemuDomainObjFromDomain(dom);
+    gpointer monitor;
+
+    if (!vm) {
+        set_gone_error(dom, error);
+        return NULL;
+    }
+    monitor = stock_domain_is_active(vm) ? symbols.qemuDomainGetMonitor(vm) : NULL;
+    if (monitor)
+        g_object_ref(monitor);
+    else
+        set_inactive_error(dom, error);
+    symbols.virDomainObjEndAPI(&vm);
+    return monitor;
 }
 
-char *
-qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GError **error)
+/* In a job like any other command: waits behind one that hangs. */
+static char *
+execute_oob_in_job(virDomainPtr dom, const char *command, const char *arguments, GError **error)
 {
     g_autofree char *name = qmp_quote(command);
     g_autofree char *rest =
@@ -112,22 +135,36 @@ qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GE
     g_autofree char *json = g_strdup_printf("{\"execute\": %s%s", name, rest);
     g_autofree char *oob_json = g_strdup_printf("{\"exec-oob\": %s%s", name, rest);
 
-    return send_and_check(dom, json, oob_json, error);
+    return send(dom, json, oob_json, error);
+}
+
+char *
+qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GError **error)
+{
+    virErrorPtr saved = stock_error_save();
+    g_autoptr(GObject) monitor = get_monitor(dom, error);
+    g_autofree char *reply = NULL;
+    gboolean ok;
+
+    if (monitor && oob_is_bound() && hooks_monitor_has_oob(monitor)) {
+        reply = oob_execute(table_row(), monitor, command, arguments, OOB_TIMEOUT_MS, error);
+        if (!reply)
+            g_prefix_error(error, _("domain %1$s: "), virDomainGetName(dom));
+    } else if (monitor) {
+        reply = execute_oob_in_job(dom, command, arguments, error);
+    }
+    ok = reply && qmp_parse_reply(reply, error);
+    stock_error_restore(saved);
+    return ok ? g_steal_pointer(&reply) : NULL;
 }
 
 gboolean
 qmp_has_oob(virDomainPtr dom)
 {
     virErrorPtr saved = stock_error_save();
-    gpointer vm = symbols.qemuDomainObjFromDomain(dom);
-    gboolean oob = FALSE;
+    g_autoptr(GObject) monitor = get_monitor(dom, NULL);
+    gboolean oob = monitor && hooks_monitor_has_oob(monitor);
 
-    if (vm) {
-        gpointer monitor = stock_domain_is_active(vm) ? symbols.qemuDomainGetMonitor(vm) : NULL;
-
-        oob = monitor && hooks_monitor_has_oob(monitor);
-        symbols.virDomainObjEndAPI(&vm);
-    }
     stock_error_restore(saved);
     return oob;
 }
@@ -135,35 +172,13 @@ qmp_has_oob(virDomainPtr dom)
 char *
 qmp_quote(const char *text)
 {
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-    GString *quoted = g_string_new("\"");
-
-    for (const char *c = valid; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            g_string_append_printf(quoted, "\\%c", *c);
-        else if ((guchar)*c < 0x20)
-            g_string_append_printf(quoted, "\\u%04x", (guchar)*c);
-        else
-            g_string_append_c(quoted, *c);
-    }
-    g_string_append_c(quoted, '"');
-    return g_string_free(quoted, FALSE);
-}
-
-static Json *
-parse(const char *reply)
-{
-    virErrorPtr saved = stock_error_save();
-    Json *json = symbols.virJSONValueFromString(reply);
-
-    stock_error_restore(saved);
-    return json;
+    return json_quote(text);
 }
 
 gboolean
 qmp_parse_reply(const char *reply, GError **error)
 {
-    g_autoptr(Json) json = parse(reply);
+    g_autoptr(Json) json = json_parse(reply);
     Json *failure = json ? symbols.virJSONValueObjectGetObject(json, "error") : NULL;
 
     if (failure) {
@@ -185,7 +200,7 @@ qmp_parse_reply(const char *reply, GError **error)
 char *
 qmp_reply_string(const char *reply, const char *member)
 {
-    g_autoptr(Json) json = parse(reply);
+    g_autoptr(Json) json = json_parse(reply);
     Json *result = json ? symbols.virJSONValueObjectGetObject(json, "return") : NULL;
 
     return result ? g_strdup(symbols.virJSONValueObjectGetString(result, member)) : NULL;

@@ -1,15 +1,16 @@
 /*
  * qmp.h: QMP commands over libvirt's own monitor, also in the middle of a migration
  *
- * A command runs as a MODIFY_MIGRATION_SAFE job, which the job masks of both sides of a migration
- * admit (libvirt 9.0.0 and 11.3.0, src/qemu/qemu_migration.c), so that it needs neither the thread
- * that drives the migration nor virDomainQemuMonitorCommand, which would taint the domain.
+ * An in-band command runs as a MODIFY_MIGRATION_SAFE job, which the job masks of both sides of a
+ * migration admit (libvirt 9.0.0 and 11.3.0, src/qemu/qemu_migration.c), so that it needs neither
+ * the thread that drives the migration nor virDomainQemuMonitorCommand, which would taint the
+ * domain.
  *
- * Every call blocks until QEMU answers: in-band, a destination that is paused in postcopy may never
- * answer, since its main loop may wait for a missing page. Send such a one out-of-band commands
- * alone. Call from threads that may block, never from the engine's, nor from one that drives a job
- * of the domain (a stock slot is then still under way on it). The thread's libvirt error is left as
- * it was.
+ * It blocks until QEMU answers: a destination that is paused in postcopy may never answer, since
+ * its main loop may wait for a missing page. Send such a one out-of-band commands alone, which take
+ * no job and pass an in-band command that hangs, libvirt's own too (oob.h). Call from threads that
+ * may block, never from the engine's, nor from one that drives a job of the domain (a stock slot is
+ * then still under way on it). The thread's libvirt error is left as it was.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -25,7 +26,8 @@ typedef enum {
     QMP_ERROR_COMMAND,  /* QEMU refused; the message is "CLASS: DESCRIPTION" */
     QMP_ERROR_GONE,     /* there is no such domain any more */
     QMP_ERROR_INACTIVE, /* the domain does not run */
-    QMP_ERROR_BUSY,     /* no job within libvirt's 30 s */
+    QMP_ERROR_BUSY,     /* in-band: no job within libvirt's 30 s. Out of band: not sent, or not
+                         * answered, in 10 s; what was sent may still be carried out */
     QMP_ERROR_MONITOR,  /* the monitor failed: QEMU died, or an invalid command */
     QMP_ERROR_REPLY,    /* an answer that is no QMP */
 } QmpError;
@@ -43,14 +45,18 @@ char *qmp_execute(virDomainPtr dom, const char *json, GError **error);
  * @command: "migrate-recover", "migrate-pause", ...: one that QEMU allows out of band
  * @arguments: (nullable): a JSON object
  *
- * Out of band where the domain's monitor can, in-band otherwise.
+ * Out of band where the domain's monitor can, at most 10 s; otherwise (a QEMU before 2.12, or our
+ * hooks not in effect) as qmp_execute().
+ *
+ * Returns: (transfer full): as qmp_execute().
  */
 char *qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GError **error);
 
 /** Whether the domain's monitor has out-of-band commands; FALSE for one that does not run. */
 gboolean qmp_has_oob(virDomainPtr dom);
 
-/** A JSON string literal with its quotes; invalid UTF-8 is replaced. Free with g_free(). */
+/** A JSON string literal with its quotes, in ASCII; invalid UTF-8 is replaced. Free with g_free().
+ */
 char *qmp_quote(const char *text);
 
 /**

@@ -24,6 +24,8 @@
     X(virDomainObjBeginJob, int, (void *vm, int job))                                              \
     X(virDomainObjEndJob, void, (void *vm))                                                        \
     X(virDomainObjEndAPI, void, (void **vm))                                                       \
+    X(virObjectLock, void, (void *object))                                                         \
+    X(virObjectUnlock, void, (void *object))                                                       \
     X(virErrorPreserveLast, void, (virErrorPtr *saved))                                            \
     X(virErrorRestore, void, (virErrorPtr *saved))                                                 \
     X(virReportErrorHelper, void, (int domain, int code, const char *file, const char *function,   \
@@ -32,6 +34,7 @@
         const char *function, void *metadata, const char *format, ...))                            \
     X(virJSONValueFromString, void *, (const char *json))                                          \
     X(virJSONValueFree, void, (void *value))                                                       \
+    X(virJSONValueToString, char *, (void *value, bool pretty))                                    \
     X(virJSONValueObjectGet, void *, (void *object, const char *key))                              \
     X(virJSONValueObjectGetObject, void *, (void *object, const char *key))                        \
     X(virJSONValueObjectGetString, const char *, (void *object, const char *key))                  \
@@ -47,7 +50,8 @@
     X(qemuMonitorArbitraryCommand, int, (void *monitor, const char *command, int fd, char **reply, \
         bool hmp))                                                                                 \
     X(qemuMonitorEmitMigrationStatus, void, (void *monitor, int status))                           \
-    X(qemuMonitorJSONSetCapabilities, int, (void *monitor))
+    X(qemuMonitorJSONSetCapabilities, int, (void *monitor))                                        \
+    X(qemuMonitorJSONIOProcessLine, int, (void *monitor, const char *line, void *message))
 /* clang-format on */
 
 typedef struct {

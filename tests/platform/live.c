@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "live-oob.h"
 #include "stock/abi.h"
 #include "stock/daemon.h"
 #include "stock/domain.h"
@@ -329,6 +330,7 @@ test_guest(void)
     test_job(dom);
     test_qmp(dom);
     test_oob(dom);
+    live_oob_test(dom);
     test_events(dom);
 
     if (virDomainDestroy(dom) < 0)

@@ -54,7 +54,10 @@ test_members(void)
             row->domain_def,      row->def_id,
             row->def_uuid,        row->job_async,
             row->job_async_owner, row->job_phase,
-            row->monitor_vm,
+            row->monitor_vm,      row->monitor_fd,
+            row->monitor_message, row->monitor_last_error_code,
+            row->monitor_eof,     row->message_sent,
+            row->message_length,
         };
 
         for (guint o = 0; o < G_N_ELEMENTS(offsets); o++)

@@ -107,8 +107,19 @@ static void
 test_quote(void)
 {
     static const char *const texts[] = {
-        "",         "plain",        "a \"b\" \\c\\", "tcp:[::]:49152", "\n\r\t\b\f\x01\x1f",
-        "\303\251", "\360\237\246", "cut off \303",  "\", \"x\": \"",  "\x7f",
+        "",
+        "plain",
+        "a \"b\" \\c\\",
+        "tcp:[::]:49152",
+        "\n\r\t\b\f\x01\x1f",
+        "\303\251",
+        "\360\237\246",
+        "cut off \303",
+        "\", \"x\": \"",
+        "\x7f",
+        "\360\237\230\200",
+        "\357\277\274",
+        "\364\217\277\275",
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
@@ -119,6 +130,35 @@ test_quote(void)
 
         g_test_message("%s", quoted);
         g_assert_cmpstr(back, ==, valid);
+        g_assert_true(g_str_is_ascii(quoted));
+    }
+}
+
+/* QEMU refuses the line that has one, and its refusal names no command. */
+static void
+test_noncharacters(void)
+{
+    static const gunichar noncharacters[] = {0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF, 0x1FFFE, 0x10FFFF};
+    static const gunichar beside[] = {0xFDCF, 0xFDF0, 0xFFFD, 0x1FFFD, 0x10FFFD};
+    char text[7] = "";
+
+    for (guint i = 0; i < G_N_ELEMENTS(noncharacters); i++) {
+        g_autofree char *quoted = NULL;
+
+        text[g_unichar_to_utf8(noncharacters[i], text)] = '\0';
+        quoted = qmp_quote(text);
+        g_assert_cmpstr(quoted, ==, "\"\\ufffd\"");
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(beside); i++) {
+        g_autofree char *quoted = NULL;
+        g_autofree char *reply = NULL;
+        g_autofree char *back = NULL;
+
+        text[g_unichar_to_utf8(beside[i], text)] = '\0';
+        quoted = qmp_quote(text);
+        reply = g_strdup_printf("{\"return\": {\"x\": %s}}", quoted);
+        back = qmp_reply_string(reply, "x");
+        g_assert_cmpstr(back, ==, text);
     }
 }
 
@@ -174,6 +214,7 @@ main(int argc, char **argv)
     g_test_add_func("/qmp/truncated", test_truncated);
     g_test_add_func("/qmp/strings", test_strings);
     g_test_add_func("/qmp/quote", test_quote);
+    g_test_add_func("/qmp/noncharacters", test_noncharacters);
     g_test_add_func("/symbols/missing", test_symbols);
     g_test_add_func("/error/save", test_errors);
     return g_test_run();
