@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The destination's main loop waits for a missing page, and libvirt for the answer to a command.
+
+libvirt sends one command at a time: until that one is answered it can send no other, and nothing
+but a recovery can bring the page. It happens when the network fails within milliseconds after the
+switchover, while libvirt starts the guest there. To have it every time, the destination's daemon
+and then the source's QEMU are stopped at that moment, and the main loop is sent for a page over a
+monitor that libvirt does not know.
+"""
+import json
+import socket
+
+import pytest
+
+from holdfast_lab import wait
+from holdfast_lab.guest import Guest
+
+SESSION = "org.holdfast.Migration1.Session"
+MONITOR = "/run/{name}.qmp"
+COMMANDLINE = """\
+  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+    <qemu:arg value='-qmp'/>
+    <qemu:arg value='unix:{path},server=on,wait=off'/>
+  </qemu:commandline>
+</domain>
+"""
+
+
+class MonitoredGuest(Guest):
+    """A guest with one more monitor."""
+
+    @property
+    def monitor(self):
+        return MONITOR.format(name=self.name)
+
+    def xml(self, **changes):
+        xml = super().xml(**changes)
+        return xml.replace("</domain>\n", COMMANDLINE.format(path=self.monitor))
+
+    def occupy(self, host):
+        """Has the main loop read all of the memory, and so wait for the first missing page."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(host.path(self.monitor))
+            for command, arguments in (
+                    ("qmp_capabilities", {}),
+                    ("pmemsave", {"val": 0, "size": self.memory << 20, "filename": "/dev/null"})):
+                s.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+            qemu = host.qemu(self.name)
+            # Blocked, and not in a system call: in a page fault.
+            wait(lambda: open(f"/proc/{qemu.pid}/syscall", encoding="ascii").read()
+                 .startswith("-1 "), 30, "QEMU's main loop to wait for a page")
+
+
+def unanswered(host):
+    """The in-band commands that libvirt waits for: at most one."""
+    log = host.qmp_log()
+    answered = {message.get("id") for _, kind, message in log if kind == "reply"}
+    return [message["execute"] for _, kind, message in log
+            if kind == "send" and "execute" in message and message["id"] not in answered]
+
+
+def knows_of_postcopy(host):
+    """Whether libvirt has asked QEMU: then it needs QEMU no more to tell the destination."""
+    return any(kind == "reply" and isinstance(message.get("return"), dict)
+               and message["return"].get("status") == "postcopy-active"
+               for _, kind, message in host.qmp_log())
+
+
+@pytest.fixture
+def guest(lab):
+    return MonitoredGuest(lab).start(lab.a)
+
+
+@pytest.fixture
+def blocked(lab, guest):
+    """A migration in postcopy, libvirt stuck at the destination, and no page in sight."""
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", wait_active=False)
+    migration.wait_status("active", hosts=[lab.b])
+    lab.b.daemon.stop()
+    wait(lambda: knows_of_postcopy(lab.a), 60, "the switchover on a")
+    lab.a.qemu().stop()
+    guest.occupy(lab.b)
+    lab.b.daemon.cont()
+    wait(lambda: unanswered(lab.b), 30, "libvirt to wait for an answer")
+    return migration
+
+
+def assert_moved(lab, guest):
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+    assert not unanswered(lab.b)
+    assert lab.b.is_persistent("guest")
+    guest.witness_ok(lab.b)
+
+
+@pytest.mark.parametrize("how", ["drop", "reset"])
+def test_recovers_by_itself(lab, guest, blocked, how):
+    lab.net.cut("migration", how)
+    lab.a.qemu().cont()
+    blocked.wait_status("postcopy-paused", timeout=30)
+    assert unanswered(lab.b)
+    lab.net.restore()
+    blocked.succeed(timeout=120)
+    assert_moved(lab, guest)
+
+
+def test_a_person_recovers(lab, guest, blocked):
+    abort = lab.a.virsh_background("domjobabort", "guest", "--postcopy")
+    lab.a.qemu().cont()
+    assert abort.wait(timeout=30).returncode == 0
+    blocked.wait_status("postcopy-paused", timeout=30)
+    assert unanswered(lab.b)
+    for host in lab.hosts:
+        signal = host.wait_dbus_signal("Paused")
+        wait(lambda: host.dbus_property(signal["path"], SESSION, "Reason") == "operator", 20,
+             f"the operator's pause on {host.name}")
+    assert unanswered(lab.b)
+    lab.a.virsh("migrate-recover", "guest", timeout=60)
+    assert_moved(lab, guest)
+    # The client had not heard of the pause: the host that would have told it was stuck.
+    blocked.succeed(timeout=60)
