@@ -28,16 +28,23 @@ def cache_directory():
     return os.environ.get("HOLDFAST_LAB_CACHE") or os.path.join(REPOSITORY, ".cache", "lab")
 
 
+def kernel_root():
+    """Where boot/ and lib/modules/ of the guest's kernel are: an unpacked package, or the machine."""
+    return os.environ.get("HOLDFAST_LAB_KERNEL") or "/"
+
+
 def kernel_path():
-    found = sorted(glob.glob("/boot/vmlinuz-*-cloud-amd64"))
+    found = sorted(glob.glob(os.path.join(kernel_root(), "boot/vmlinuz-*-cloud-amd64")))
     if not found:
-        raise ImageError("no cloud kernel in /boot: install linux-image-cloud-amd64")
+        raise ImageError("no cloud kernel in /boot: install linux-image-cloud-amd64, or name in "
+                         "HOLDFAST_LAB_KERNEL a folder in which it is unpacked")
     return found[-1]
 
 
 def module_files(kernel):
     """The .ko files MODULES need, dependencies first. Built-in ones have no file."""
-    root = "/lib/modules/" + os.path.basename(kernel).removeprefix("vmlinuz-")
+    root = os.path.join(kernel_root(), "lib/modules",
+                        os.path.basename(kernel).removeprefix("vmlinuz-"))
     table = {}
     with open(os.path.join(root, "modules.dep"), encoding="ascii") as dep:
         for line in dep:
