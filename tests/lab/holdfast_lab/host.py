@@ -101,6 +101,7 @@ BUS_CONF = """\
 SETUP = """\
 set -e
 {mounts}
+[ -e /etc/hosts ] || : >/etc/hosts
 mount --bind {base}/hosts /etc/hosts
 mount -t sysfs sysfs /sys
 hostname {name}
