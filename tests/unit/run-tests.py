@@ -93,7 +93,7 @@ import signal, sys, time
 def stop(*_):
     print('cleaned', flush=True)
     sys.exit(1)
-signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
 print('ready', flush=True)
 while True:
     signal.pause()
