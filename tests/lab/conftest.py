@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from holdfast_lab import Lab, LabError
+from holdfast_lab import Lab, LabError, clean
 from holdfast_lab.lab import default_prefix
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,6 +22,20 @@ def pytest_configure(config):
     # As with Ctrl-C: pytest then takes every fixture down.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+    if is_worker(config):
+        os.environ["HOLDFAST_LAB_PREFIX"] = f"{default_prefix()}.{config.workerinput['workerid']}"
+
+
+def is_worker(config):
+    """One of several processes of `pytest -n`, each with labs of its own."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_unconfigure(config):
+    # xdist gives a worker ten seconds to end, and then kills it; what it left goes here.
+    if not is_worker(config):
+        for number in range(config.getoption("numprocesses", None) or 0):
+            clean.clean_family(f"{default_prefix()}.gw{number}")
 
 
 def artifacts(nodeid):
@@ -46,28 +60,54 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session")
-def session_lab():
-    with Lab() as lab:
-        yield lab
+def kept_labs():
+    labs = {}
+    yield labs
+    for each in labs.values():
+        each.down()
 
 
 @pytest.fixture
-def lab(session_lab):
-    """The lab, as new: whole networks, daemons alive, no domains.
+def kept_lab(kept_labs):
+    """A function that gives a lab which lives to the end of the run, as new: whole networks,
+    daemons alive, no domains. kept_lab("stock", module_dir="") is the same one in every test.
 
     Daemons live on from test to test, which shows what one leaves behind for the next; but after
     a failure the lab is built anew, so that one failure is one failure.
     """
-    try:
-        if session_lab in spoilt:
-            raise LabError("spoilt")
-        session_lab.reset()
-    except Exception:  # whatever the test before has done to it
-        spoilt.discard(session_lab)
-        session_lab.rebuild()
-    in_use.append(session_lab)
-    yield session_lab
-    in_use.remove(session_lab)
+    used = []
+
+    def as_new(name, **parameters):
+        if name not in kept_labs:
+            one = Lab(prefix=default_prefix() + (f".{name}" if name else ""), **parameters)
+            one.up()
+            kept_labs[name] = one
+        one = kept_labs[name]
+        try:
+            if one in spoilt:
+                raise LabError("spoilt")
+            one.reset()
+        except Exception:  # whatever the test before has done to it
+            spoilt.discard(one)
+            one.rebuild()
+        used.append(one)
+        in_use.append(one)
+        return one
+    yield as_new
+    for one in used:
+        in_use.remove(one)
+
+
+@pytest.fixture
+def lab(kept_lab):
+    """The lab, as new."""
+    return kept_lab("")
+
+
+@pytest.fixture
+def stock_lab(kept_lab):
+    """Another, as new, whose daemons have only the stock driver: to compare with."""
+    return kept_lab("stock", module_dir="")
 
 
 @pytest.fixture

@@ -191,7 +191,9 @@ def test_a_lab_goes_with_the_process_that_made_it(lab, number):
               "    print('up', flush=True)\n"
               "    signal.pause()\n")
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, cwd=os.path.dirname(__file__))
+                               stderr=subprocess.DEVNULL, cwd=os.path.dirname(__file__),
+                               # ignored in what a shell runs in the background
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout.readline() == b"up\n"
     namespaces = [f"/run/netns/{prefix}-{name}" for name in ("a", "b", "switch")]
     assert all(os.path.exists(path) for path in namespaces)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Takes away whatever there is of a lab. Only names with the lab's prefix are touched."""
+import contextlib
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -48,10 +50,8 @@ def kill_all(pids_left, timeout=20):
         if not pids:
             return
         for pid in pids:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         time.sleep(0.02)
     raise RuntimeError(f"processes do not end: {pids_left()}")
 
@@ -59,7 +59,8 @@ def kill_all(pids_left, timeout=20):
 def kill_helpers(prefix):
     for pid, started in (read_state(prefix) or {}).get("helpers", []):
         if started and process.start_time(pid) == started:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the reaper may do the same
+                os.kill(pid, signal.SIGKILL)
 
 
 def clean(prefix):
@@ -73,3 +74,14 @@ def clean(prefix):
     # The mounts were in namespaces that have gone with their processes.
     shutil.rmtree(directory_of(prefix), ignore_errors=True)
 
+
+
+def clean_family(prefix):
+    """The lab, and those whose names are made from it, as PREFIX.gw0 and PREFIX.2. One that
+    belongs to another process which lives is left to that process."""
+    names = {prefix}
+    for pattern in (directory_of(glob.escape(prefix) + ".*"), f"{NETNS}/{glob.escape(prefix)}.*"):
+        names |= {re.sub("-([a-z]|switch)$", "", os.path.basename(p)) for p in glob.glob(pattern)}
+    for name in sorted(names):
+        if owner_of(name) is None:
+            clean(name)

@@ -85,6 +85,10 @@ def take_down(_options):
     clean.clean(default_prefix())
 
 
+def clean_up(_options):
+    clean.clean_family(default_prefix())
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="lab", description="Two libvirt hosts in namespaces, and a guest with a witness. "
@@ -96,7 +100,7 @@ def main():
             ("shell", shell, "a shell in a lab of its own; the lab goes with it"),
             ("status", status, "what is up, and where"),
             ("restore", restore, "undo every cut"),
-            ("clean", take_down, "take away what a killed lab left")):
+            ("clean", clean_up, "take away what a killed lab left")):
         commands.add_parser(name, help=text).set_defaults(function=function)
     cutting = commands.add_parser("cut", help="break a network")
     cutting.add_argument("network", choices=[*NETWORKS, "all"], nargs="?", default="migration")

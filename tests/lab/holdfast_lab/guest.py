@@ -13,6 +13,7 @@ from .wait import wait
 
 CONSOLE = "/var/log/libvirt/qemu/{name}.console"
 COMMAND_SOCKET = "/run/{name}.command"
+IMAGES = "/var/lib/libvirt/images"
 
 DOMAIN = """\
 <domain type='{type}'>
@@ -72,14 +73,15 @@ class Guest:
     rate           pages a second the witness rewrites (6000 = 24 MB/s)
     disk_rate      4 KiB records a second
     metadata       XML for the domain's <metadata>, without that element
+    own_disks      each host has a disk of its own at the same path, for --copy-storage-*
     """
 
     def __init__(self, lab, name="guest", memory=256, arena=128, rate=6000, disk_rate=10, vcpus=1,
-                 disk_format="raw", metadata=""):
+                 disk_format="raw", metadata="", own_disks=False):
         self.lab = lab
         self.name = name
         self.uuid = str(uuid.uuid4())
-        self.disk = os.path.join(lab.shared, f"{name}.{disk_format}")
+        self.disk = os.path.join(IMAGES if own_disks else lab.shared, f"{name}.{disk_format}")
         self.disk_format = disk_format
         self.memory = memory
         self.vcpus = vcpus
@@ -117,9 +119,10 @@ class Guest:
         return path
 
     def _fresh_files(self):
-        if os.path.exists(self.disk):
-            os.unlink(self.disk)
-        self.lab.command("qemu-img", "create", "-q", "-f", self.disk_format, self.disk, "64M")
+        for path in {host.path(self.disk) for host in self.lab.hosts}:
+            if os.path.exists(path):
+                os.unlink(path)
+            self.lab.command("qemu-img", "create", "-q", "-f", self.disk_format, path, "64M")
         for tail in self._consoles.values():
             if os.path.exists(tail.path):
                 os.unlink(tail.path)

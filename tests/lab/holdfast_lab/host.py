@@ -125,7 +125,7 @@ class Host:
         self.log = DaemonLog(self.path(LOG))
         self._records = Tail(os.path.join(self.base, "records.jsonl"))
         self.virsh_command = shlex.split(os.environ.get("HOLDFAST_LAB_VIRSH", "virsh"))
-        self.daemon = Daemon(self, "libvirt", lab.daemon, lab.daemon_env(), self._daemon_serves)
+        self.daemon = Daemon(self, "libvirt", lab.daemon, lab.daemon_env(self), self._daemon_serves)
         self.bus = Daemon(self, "dbus", ["dbus-daemon", "--config-file=/run/dbus/lab.conf",
                                          "--nofork", "--nopidfile", "--nosyslog"],
                           {}, self._bus_serves)
@@ -394,8 +394,8 @@ class Host:
                 daemon.start()
         for name in self._domains_to_remove():
             self._remove(name)
-        if self.daemon.env != self.lab.daemon_env():
-            self.daemon.env = self.lab.daemon_env()
+        if self.daemon.env != self.lab.daemon_env(self):
+            self.daemon.env = self.lab.daemon_env(self)
             self.daemon.restart()
         self.wait_ready()
 

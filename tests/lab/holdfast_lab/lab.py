@@ -29,7 +29,8 @@ class Lab:
     """
     prefix      names everything of this lab; two labs at a time need two prefixes
                 (default: HOLDFAST_LAB_PREFIX, or hflab)
-    module_dir  LIBVIRT_DRIVER_DIR of the daemons; '' is stock (default: HOLDFAST_MODULE_DIR)
+    module_dir  LIBVIRT_DRIVER_DIR of the daemons; '' is stock (default: HOLDFAST_MODULE_DIR);
+                or one for each host by its name, {"a": DIRECTORY, "b": ""}
     env         more environment for the daemons, as {"HOLDFAST": "off"}
     hosts       the hosts' names; each is an attribute, lab.a
     daemon      the daemon's command
@@ -64,11 +65,14 @@ class Lab:
         path = named or os.path.join(image.REPOSITORY, BUS_POLICY)
         return path if named or os.path.exists(path) else None
 
-    def daemon_env(self):
-        """What the daemons get on top of this process's environment."""
+    def daemon_env(self, host):
+        """What a host's daemon gets on top of this process's environment."""
         env = dict(self.env)
-        if self.module_dir:
-            env["LIBVIRT_DRIVER_DIR"] = self.module_dir
+        directory = self.module_dir
+        if isinstance(directory, dict):
+            directory = directory[host.name]
+        if directory:
+            env["LIBVIRT_DRIVER_DIR"] = directory
         return env
 
     # Life
