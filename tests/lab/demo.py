@@ -16,7 +16,6 @@ import sys
 
 from holdfast_lab import Lab, LabError, wait
 from holdfast_lab.figures import environment, holdfast_version, longest_silence, wait_arrivals
-from holdfast_lab.image import ImageError
 from holdfast_lab.live import Bus, Command, Heart, Live
 from holdfast_lab.screen import Screen
 
@@ -148,7 +147,7 @@ class Demo:
         act.sectors, act.bad_sectors = found.sectors, found.bad_sectors
         act.silence = longest_silence(self.guest, since)
         self.live.tell(f"host {destination.name}", "guest",
-                       f"checked {act.pages} pages and {act.sectors} sectors: all as they must be",
+                       f"all {act.pages} pages and {act.sectors} sectors are right",
                        "green")
         self.live.flush()
 
@@ -214,7 +213,7 @@ def show_summary(screen, acts, surroundings):
         return "-" if value is None else f"{value:.2f} s"
 
     def call(code):
-        return "-" if code is None else f"exit code {code}" + ", as in stock" * bool(code)
+        return "-" if code is None else str(code) + ", as in stock" * bool(code)
 
     rows = [
         ("", [act.name for act in acts]),
@@ -228,8 +227,8 @@ def show_summary(screen, acts, surroundings):
                                                  for act in acts]),
         ("migration paused", [seconds(act.paused) for act in acts]),
         ("longest silence of the guest", [seconds(act.silence) for act in acts]),
-        ("virsh migrate", [call(act.migrate_exit_code) for act in acts]),
-        ("virsh migrate-recover", [call(act.recover_exit_code) for act in acts]),
+        ("exit code of virsh migrate", [call(act.migrate_exit_code) for act in acts]),
+        ("exit code of virsh migrate-recover", [call(act.recover_exit_code) for act in acts]),
         ("pages checked / bad", [f"{act.pages} / {act.bad_pages}" for act in acts]),
         ("sectors checked / bad", [f"{act.sectors} / {act.bad_sectors}" for act in acts]),
     ]
@@ -250,11 +249,8 @@ def write_json(stream, result):
         stream.close()
 
 
-def bring_up(lab, screen):
-    screen.paragraph(INTRODUCTION)
-    screen.line()
-    with screen.progress("the hosts come up; the first time QEMU is asked what it can do"):
-        lab.up()
+def check_module(lab):
+    """Fails, with what the daemon said, when Holdfast is not at work in it."""
     try:
         holdfast_version(lab.a)
     except Exception as error:
@@ -264,9 +260,9 @@ def bring_up(lab, screen):
                           "`./run demo` does that)")) from error
 
 
-def show(lab, screen, outage):
+def play(lab, screen, outage):
     """-> (acts, surroundings)"""
-    bring_up(lab, screen)
+    check_module(lab)
     with Live(screen) as live:
         demo = Demo(lab, screen, live, outage)
         demo.run()
@@ -277,8 +273,8 @@ def explain_failure(lab, screen, error):
     reason = str(error) or repr(error)
     screen.line()
     screen.line(screen.paint("red", f"FAILED: {reason}"))
-    if isinstance(error, (LabError, ImageError)) and not lab.guests:
-        return
+    if not lab.guests:
+        return  # there were no hosts yet to ask
     directory = os.path.join(os.environ.get("HOLDFAST_ARTIFACTS")
                              or os.path.join(HERE, "artifacts"), "demo")
     try:
@@ -294,29 +290,36 @@ def ignore_interrupts():
         signal.signal(number, signal.SIG_IGN)
 
 
+def take_down(lab, screen):
+    ignore_interrupts()
+    with screen.progress("the hosts are taken down"):
+        lab.down()
+    screen.line("Nothing is left of the hosts: no process, namespace or mount.")
+
+
 def run(options, screen):
     """-> exit code"""
     lab = Lab()
-    try:
-        acts, surroundings = show(lab, screen, options.outage)
-        show_summary(screen, acts, surroundings)
-        write_json(options.json, {"result": "ok", "environment": surroundings,
-                                  "acts": [dataclasses.asdict(act) for act in acts]})
-        return 0
-    except Interrupted as interruption:
-        screen.line()
-        screen.line("Interrupted.")
-        write_json(options.json, {"result": "interrupted"})
-        return 128 + interruption.args[0]
-    except Exception as error:
-        explain_failure(lab, screen, error)
-        write_json(options.json, {"result": "failed", "reason": str(error) or repr(error)})
-        return 1
-    finally:
-        ignore_interrupts()
-        with screen.progress("the hosts are taken down"):
-            lab.down()
-        screen.line("Nothing is left of the hosts: no process, namespace or mount.")
+    with contextlib.ExitStack() as stack:
+        try:
+            screen.paragraph(INTRODUCTION)
+            screen.line()
+            with screen.progress("the hosts come up; the first time QEMU is asked what it can do"):
+                lab.up()  # leaves nothing when it fails
+            stack.callback(take_down, lab, screen)
+            acts, surroundings = play(lab, screen, options.outage)
+            show_summary(screen, acts, surroundings)
+            write_json(options.json, {"result": "ok", "environment": surroundings,
+                                      "acts": [dataclasses.asdict(act) for act in acts]})
+            return 0
+        except Interrupted as interruption:
+            screen.line("\nInterrupted.")
+            write_json(options.json, {"result": "interrupted"})
+            return 128 + interruption.args[0]
+        except Exception as error:
+            explain_failure(lab, screen, error)
+            write_json(options.json, {"result": "failed", "reason": str(error) or repr(error)})
+            return 1
 
 
 def parse(arguments):

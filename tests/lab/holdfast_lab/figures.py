@@ -38,8 +38,8 @@ def wait_arrivals(migration, status, since, timeout=60):
         first = [next((when for when, state in migration.states(host)
                        if state == status and when >= since), None) for host in hosts]
         return None if None in first else tuple(when - since for when in first)
-    return wait(arrivals, timeout, lambda: f"{status} on both hosts; {migration}; " + "; ".join(
-        f"{host.name} went " + " ".join(state for _, state in migration.states(host))
+    return wait(arrivals, timeout, lambda: f"{status} on both hosts; QEMU went " + "; ".join(
+        " ".join(state for _, state in migration.states(host)) + f" on {host.name}"
         for host in hosts))
 
 

@@ -104,10 +104,14 @@ class CommandFailed(AssertionError):
 
 
 def run(command, timeout=30, check=True, **options):
-    """Runs a command to its end. A command that outlasts `timeout` is killed and has failed."""
+    """Runs a command to its end. A command that outlasts `timeout` is killed and has failed.
+
+    It has no terminal: virsh would start a polkit agent there, and Ctrl-C is for the lab alone.
+    """
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              errors="replace", timeout=timeout, check=False, **options)
+                              errors="replace", timeout=timeout, check=False,
+                              start_new_session=True, **options)
         result = Result(command, done.returncode, done.stdout, done.stderr)
     except subprocess.TimeoutExpired as late:
         text = (late.stdout or b"").decode(errors="replace")
@@ -139,7 +143,8 @@ class Background:
             output = self.terminal
         else:
             self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL,
-                                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                           start_new_session=True)
             output = self._popen.stdout.fileno()
         self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
         self._reader.start()
