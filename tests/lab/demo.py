@@ -7,19 +7,12 @@ the network fails; on the way back a person pauses the migration. Everything is 
 happens. The figures at the end are of this very run.
 """
 import argparse
-import contextlib
 import dataclasses
-import json
-import os
-import signal
 import sys
 
-from holdfast_lab import Lab, LabError, wait
-from holdfast_lab.figures import environment, holdfast_version, longest_silence, wait_arrivals
+from holdfast_lab import program, wait
+from holdfast_lab.figures import environment, longest_silence, wait_arrivals
 from holdfast_lab.live import Bus, Command, Heart, Live
-from holdfast_lab.screen import Screen
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 DEFAULT_OUTAGE_SECONDS = 9
 MAX_OUTAGE_SECONDS = 600
@@ -47,10 +40,6 @@ should wait, go on by itself and return 0."""
 PERSON_ACT = """The guest moves back from {source} to {destination}. A person pauses the migration
 (the migrate call then fails, as it does in stock libvirt), thinks for {thinking} seconds, and takes
 it up again with one command. Nothing should go on before that."""
-
-
-class Interrupted(BaseException):
-    """By a signal, its number."""
 
 
 @dataclasses.dataclass
@@ -242,84 +231,13 @@ def show_summary(screen, acts, surroundings):
                                              "lost nothing."))
 
 
-def write_json(stream, result):
-    if stream:
-        json.dump(result, stream, indent=2)
-        stream.write("\n")
-        stream.close()
-
-
-def check_module(lab):
-    """Fails, with what the daemon said, when Holdfast is not at work in it."""
-    try:
-        holdfast_version(lab.a)
-    except Exception as error:
-        lines = [text for _, _, text in lab.a.log.entries() if "holdfast" in text.lower()]
-        raise LabError("Holdfast is not at work in the hosts' daemons: "
-                       + ("; ".join(lines[-3:]) or f"{error} (is HOLDFAST_MODULE_DIR set? "
-                          "`./run demo` does that)")) from error
-
-
-def play(lab, screen, outage):
-    """-> (acts, surroundings)"""
-    check_module(lab)
+def play(lab, screen, options):
     with Live(screen) as live:
-        demo = Demo(lab, screen, live, outage)
+        demo = Demo(lab, screen, live, options.outage)
         demo.run()
-    return demo.acts, environment(lab.a)
-
-
-def explain_failure(lab, screen, error):
-    reason = str(error) or repr(error)
-    screen.line()
-    screen.line(screen.paint("red", f"FAILED: {reason}"))
-    if not lab.guests:
-        return  # there were no hosts yet to ask
-    directory = os.path.join(os.environ.get("HOLDFAST_ARTIFACTS")
-                             or os.path.join(HERE, "artifacts"), "demo")
-    try:
-        with screen.progress("what was seen is being saved"):
-            lab.bundle(directory, reason)
-        screen.line(f"All that was seen (timeline, logs, QMP, console) is in {directory}")
-    except Exception as failure:
-        screen.line(f"What was seen could not be saved in {directory}: {failure}")
-
-
-def ignore_interrupts():
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def take_down(lab, screen):
-    ignore_interrupts()
-    with screen.progress("the hosts are taken down"):
-        lab.down()
-    screen.line("Nothing is left of the hosts: no process, namespace or mount.")
-
-
-def run(options, screen):
-    """-> exit code"""
-    lab = Lab()
-    with contextlib.ExitStack() as stack:
-        try:
-            screen.paragraph(INTRODUCTION)
-            screen.line()
-            with screen.progress("the hosts come up; the first time QEMU is asked what it can do"):
-                lab.up()  # leaves nothing when it fails
-            stack.callback(take_down, lab, screen)
-            acts, surroundings = play(lab, screen, options.outage)
-            show_summary(screen, acts, surroundings)
-            write_json(options.json, {"result": "ok", "environment": surroundings,
-                                      "acts": [dataclasses.asdict(act) for act in acts]})
-            return 0
-        except Interrupted as interruption:
-            screen.line("\nInterrupted.")
-            write_json(options.json, {"result": "interrupted"})
-            return 128 + interruption.args[0]
-        except Exception as error:
-            explain_failure(lab, screen, error)
-            write_json(options.json, {"result": "failed", "reason": str(error) or repr(error)})
-            return 1
+    surroundings = environment(lab.a)
+    show_summary(screen, demo.acts, surroundings)
+    return {"environment": surroundings, "acts": [dataclasses.asdict(act) for act in demo.acts]}
 
 
 def parse(arguments):
@@ -332,22 +250,9 @@ def parse(arguments):
                                      "cut the network, see it recover.")
     parser.add_argument("--outage", type=outage, metavar="SECONDS", default=DEFAULT_OUTAGE_SECONDS,
                         help="how long the network is down (%(default)s)")
-    parser.add_argument("--json", type=argparse.FileType("w"), metavar="FILE",
-                        help="write the figures there too")
+    program.add_json_option(parser)
     return parser.parse_args(arguments)
 
 
-def main():
-    def interrupt(number, _frame):
-        raise Interrupted(number)
-    options = parse(sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
-    screen = Screen()
-    with contextlib.suppress(Interrupted):
-        sys.exit(run(options, screen))
-    sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(program.main("demo", parse, play, INTRODUCTION))

@@ -23,7 +23,7 @@ def environment(host):
         "libvirt": libvirt[1] if libvirt else "?",
         "QEMU": qemu[1] if qemu else "?",
         "Holdfast": holdfast_version(host),
-        "kernel": os.uname().release,
+        "kernel": re.match(r"[\d.]*", os.uname().release)[0],
         "CPUs": str(os.cpu_count()),
         "guest": "KVM" if os.environ.get("HOLDFAST_LAB_KVM") == "1" else "TCG",
     }
