@@ -94,10 +94,15 @@ class Guest:
     def __str__(self):
         return self.name
 
-    def xml(self, **changes):
-        kernel, initramfs = image.build()
+    def witness_words(self):
+        """For the guest kernel's command line."""
         # A number of its own, so that nothing left on the disk by another run is taken as good.
         run = uuid.UUID(self.uuid).int & 0x7FFFFFFF
+        return (f"witness.arena={self.arena} witness.rate={self.rate} "
+                f"witness.disk_rate={self.disk_rate} witness.run={run}")
+
+    def xml(self, **changes):
+        kernel, initramfs = image.build()
         values = {
             "type": "kvm" if os.environ.get("HOLDFAST_LAB_KVM") == "1" else "qemu",
             "name": self.name, "uuid": self.uuid, "memory": self.memory, "vcpus": self.vcpus,
@@ -106,8 +111,7 @@ class Guest:
             "console": CONSOLE.format(name=self.name),
             "command": COMMAND_SOCKET.format(name=self.name),
             "metadata": f"<metadata>{self.metadata}</metadata>" if self.metadata else "",
-            "witness": f"witness.arena={self.arena} witness.rate={self.rate} "
-                       f"witness.disk_rate={self.disk_rate} witness.run={run}",
+            "witness": self.witness_words(),
         }
         return DOMAIN.format(**{**values, **changes})
 

@@ -1,0 +1,238 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What Holdfast costs and how fast it is: `./run bench`. docs/performance.md explains the figures.
+
+A machine's speed must not matter, nor what else it does meanwhile: what is compared is measured in
+turns in one run, and a ratio is what counts.
+"""
+import argparse
+import dataclasses
+import math
+import statistics
+import sys
+
+from holdfast_lab import program, wait
+from holdfast_lab.bare import Pair
+from holdfast_lab.calls import Client, measure
+from holdfast_lab.figures import environment, wait_arrivals
+
+DEFAULT_RUNS = 3
+DEFAULT_CALLS = 500
+PARTS = ("recovery", "calls")
+
+BEATS_BEFORE_FAULT = 3
+TIMEOUT = 60
+# A recovery looks for the network at intervals: outages of different lengths meet different
+# moments of an interval. The steps have no common measure with it.
+OUTAGE_SECONDS = 4.0
+OUTAGE_STEP_SECONDS = 0.37
+# MiB/s, when all that is to be measured has been
+RUSH = "2000"
+
+INTRODUCTION = """Measures how long it takes to notice a dead network and to get over it, against
+two QEMUs without libvirt on the same hosts with the same guest, and what ordinary libvirt calls
+take with Holdfast and with HOLDFAST=off, in turns."""
+
+
+@dataclasses.dataclass
+class Recoveries:
+    """A figure a run, in seconds."""
+    paused_source: list
+    paused_destination: list
+    holdfast: list  # network back to both postcopy-active
+    bare: list      # the same with bare QMP
+    outages: list
+
+
+def outage_of(run):
+    return OUTAGE_SECONDS + run * OUTAGE_STEP_SECONDS % 1
+
+
+def wait_outage(lab, screen, cut, seconds):
+    with screen.progress("the network is down"):
+        wait(lambda: lab.now() - cut >= seconds, seconds + 10, "the outage's end")
+
+
+def cut(lab):
+    lab.net.cut("migration")
+    return lab.net.journal[-1][0]
+
+
+def restore(lab):
+    lab.net.restore()
+    return lab.net.journal[-1][0]
+
+
+def recover_with_holdfast(lab, screen, guest, source, destination, outage, found):
+    with screen.progress("Holdfast: the guest migrates"):
+        migration = lab.postcopy(source, destination, "--undefinesource", "--persistent")
+        guest.wait_heartbeat(destination, BEATS_BEFORE_FAULT)
+    since = cut(lab)
+    with screen.progress("Holdfast: the network is down"):
+        paused = wait_arrivals(migration, "postcopy-paused", since, TIMEOUT)
+    wait_outage(lab, screen, since, outage)
+    back = restore(lab)
+    with screen.progress("Holdfast: recovery, and the migration's end"):
+        again = wait_arrivals(migration, "postcopy-active", back, TIMEOUT)
+        source.virsh("migrate-setspeed", "--postcopy", guest.name, RUSH)
+        migration.succeed()
+        guest.witness_ok(destination)
+    found.outages.append(back - since)
+    found.paused_source.append(paused[0])
+    found.paused_destination.append(paused[1])
+    found.holdfast.append(max(again))
+
+
+def recover_bare(lab, screen, source, destination, outage, found):
+    with Pair(lab, source, destination) as pair:
+        with screen.progress("bare QEMU: the guest boots"):
+            pair.wait_beats(source, BEATS_BEFORE_FAULT)
+        with screen.progress("bare QEMU: the guest migrates"):
+            pair.migrate()
+            pair.wait_beats(destination, BEATS_BEFORE_FAULT)
+        since = cut(lab)
+        pair.pause()
+        wait_outage(lab, screen, since, outage)
+        back = restore(lab)
+        pair.recover()
+        found.bare.append(pair.wait_active(back) - back)
+        pair.wait_beats(destination, BEATS_BEFORE_FAULT)
+
+
+def measure_recovery(lab, screen, runs):
+    found = Recoveries([], [], [], [], [])
+    source, destination = lab.a, lab.b
+    with screen.progress("the guest boots"):
+        guest = lab.guest().start(source)
+    for run in range(runs):
+        outage = outage_of(run)
+        recover_with_holdfast(lab, screen, guest, source, destination, outage, found)
+        # The guest of the other is not to take the CPU from this one.
+        destination.virsh("suspend", guest.name)
+        recover_bare(lab, screen, source, destination, outage, found)
+        destination.virsh("resume", guest.name)
+        screen.line(f"  run {run + 1} of {runs}: paused after {found.paused_source[-1]:.2f} s and "
+                    f"{found.paused_destination[-1]:.2f} s, active again after "
+                    f"{found.holdfast[-1]:.3f} s; bare QMP {found.bare[-1]:.3f} s")
+        source, destination = destination, source
+    return found
+
+
+def measure_calls(lab, screen, count):
+    """-> {call: [{"with": [seconds], "without": [seconds]} of each half]}; in the second half the
+    hosts have changed their parts."""
+    guests = []
+    for host in lab.hosts:
+        with screen.progress(f"a guest boots on host {host.name}"):
+            guests.append(lab.guest(f"still-{host.name}").start(host))
+        host.virsh("suspend", guests[-1].name)
+    found = {}
+    for half, off in enumerate((lab.b, lab.a)):
+        with screen.progress("the daemons start again, one of them with HOLDFAST=off"):
+            for host in lab.hosts:
+                host.daemon.restart(HOLDFAST="off" if host is off else "")
+        clients = [Client(lab, host, guest) for host, guest in zip(lab.hosts, guests)]
+        with screen.progress(f"calls, part {half + 1} of 2"):
+            taken = measure(clients, max(count // 2, 1))
+        for client in clients:
+            client.close()
+        for name, of_hosts in taken.items():
+            without = lab.hosts.index(off)
+            found.setdefault(name, []).append({"with": of_hosts[1 - without],
+                                               "without": of_hosts[without]})
+    return found
+
+
+# The figures
+
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values),
+            "values": values}
+
+
+def of_recoveries(found):
+    figures = {name: spread(values) for name, values in dataclasses.asdict(found).items()}
+    figures["ratio"] = figures["holdfast"]["median"] / figures["bare"]["median"]
+    return figures
+
+
+def of_calls(found):
+    """The ratio is the geometric mean of the halves': what a host is faster in cancels out."""
+    figures = {}
+    for name, halves in found.items():
+        ratios = [statistics.median(half["with"]) / statistics.median(half["without"])
+                  for half in halves]
+        figures[name] = {
+            "with": statistics.median(sum((half["with"] for half in halves), [])),
+            "without": statistics.median(sum((half["without"] for half in halves), [])),
+            "calls": sum(len(half["with"]) for half in halves),
+            "ratio": math.prod(ratios) ** (1 / len(ratios)),
+            "ratios": ratios,
+        }
+    return figures
+
+
+def show_recoveries(screen, figures):
+    screen.heading(f"Recovery ({len(figures['bare']['values'])} runs; seconds)")
+    screen.line(f"  {'':<52}{'median':>8}{'min':>8}{'max':>8}")
+    for name, text in (
+            ("paused_source", "network dead to postcopy-paused: source"),
+            ("paused_destination", "                                 destination"),
+            ("holdfast", "network back to postcopy-active on both: Holdfast"),
+            ("bare", "                                         bare QMP")):
+        row = figures[name]
+        screen.line(f"  {text:<52}{row['median']:8.3f}{row['min']:8.3f}{row['max']:8.3f}")
+    screen.line(f"  {'Holdfast / bare QMP':<52}{figures['ratio']:8.1f}")
+
+
+def show_calls(screen, figures):
+    calls = next(iter(figures.values()))["calls"]
+    screen.heading(f"Ordinary calls ({calls} of each; medians in microseconds)")
+    screen.line(f"  {'':<28}{'Holdfast':>10}{'off':>10}{'ratio':>8}   {'of each half':<14}")
+    for name, row in figures.items():
+        halves = ", ".join(f"{ratio:.2f}" for ratio in row["ratios"])
+        screen.line(f"  {name:<28}{row['with'] * 1e6:10.0f}{row['without'] * 1e6:10.0f}"
+                    f"{row['ratio']:8.2f}   {halves}")
+
+
+def play(lab, screen, options):
+    figures = {"environment": environment(lab.a)}
+    if "recovery" in options.parts:
+        figures["recovery"] = of_recoveries(measure_recovery(lab, screen, options.runs))
+        lab.reset()
+    if "calls" in options.parts:
+        figures["calls"] = of_calls(measure_calls(lab, screen, options.calls))
+    if "recovery" in figures:
+        show_recoveries(screen, figures["recovery"])
+    if "calls" in figures:
+        show_calls(screen, figures["calls"])
+    screen.line()
+    screen.line("  " + ", ".join(f"{word} {text}" for word, text in figures["environment"].items()))
+    return figures
+
+
+def parse(arguments):
+    def number(text):
+        value = int(text)
+        if not 1 <= value <= 100000:
+            raise argparse.ArgumentTypeError(f"1 to 100000, not {value}")
+        return value
+    parser = argparse.ArgumentParser(prog="run bench", description="Measure recovery, and what "
+                                     "ordinary calls cost.")
+    parser.add_argument("parts", nargs="*", metavar="PART",
+                        help="what to measure: " + ", ".join(PARTS) + " (all)")
+    parser.add_argument("--runs", type=number, default=DEFAULT_RUNS,
+                        help="recoveries of each kind (%(default)s)")
+    parser.add_argument("--calls", type=number, default=DEFAULT_CALLS,
+                        help="calls of each kind (%(default)s)")
+    program.add_json_option(parser)
+    options = parser.parse_args(arguments)
+    for part in options.parts:
+        if part not in PARTS:
+            parser.error(f"there is no part '{part}': " + ", ".join(PARTS))
+    options.parts = options.parts or list(PARTS)
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(program.main("bench", parse, play, INTRODUCTION))
