@@ -22,10 +22,11 @@ PARTS = ("recovery", "calls")
 
 BEATS_BEFORE_FAULT = 3
 TIMEOUT = 60
-# A recovery looks for the network at intervals: outages of different lengths meet different
-# moments of an interval. The steps have no common measure with it.
+# Whoever waits for the network looks for it at intervals, and an outage's length decides in which
+# moment of an interval it ends: outages are spread over more than one.
 OUTAGE_SECONDS = 4.0
-OUTAGE_STEP_SECONDS = 0.37
+OUTAGE_STEP_SECONDS = 1.37
+OUTAGE_RANGE_SECONDS = 6.0
 # MiB/s, when all that is to be measured has been
 RUSH = "2000"
 
@@ -45,7 +46,7 @@ class Recoveries:
 
 
 def outage_of(run):
-    return OUTAGE_SECONDS + run * OUTAGE_STEP_SECONDS % 1
+    return OUTAGE_SECONDS + run * OUTAGE_STEP_SECONDS % OUTAGE_RANGE_SECONDS
 
 
 def wait_outage(lab, screen, cut, seconds):
@@ -112,8 +113,9 @@ def measure_recovery(lab, screen, runs):
         recover_bare(lab, screen, source, destination, outage, found)
         destination.virsh("resume", guest.name)
         screen.line(f"  run {run + 1} of {runs}: paused after {found.paused_source[-1]:.2f} s and "
-                    f"{found.paused_destination[-1]:.2f} s, active again after "
-                    f"{found.holdfast[-1]:.3f} s; bare QMP {found.bare[-1]:.3f} s")
+                    f"{found.paused_destination[-1]:.2f} s; after {found.outages[-1]:.1f} s of "
+                    f"outage active again in {found.holdfast[-1]:.3f} s, bare QMP in "
+                    f"{found.bare[-1]:.3f} s")
         source, destination = destination, source
     return found
 
