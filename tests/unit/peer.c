@@ -176,14 +176,14 @@ test_answered_later(void)
         ask(&outcomes[i], "127.0.0.1", peer_server_get_port(destination.server), CONNECT_MS);
     while (destination.asked < G_N_ELEMENTS(outcomes))
         g_main_context_iteration(NULL, TRUE);
-    while (destination.questions->len > 0)
-        peer_question_answer(
-            g_ptr_array_steal_index(destination.questions, destination.questions->len - 1),
-            MESSAGE_ARMED, destination.questions->len, NULL);
+    for (guint i = destination.questions->len; i-- > 0;)
+        peer_question_answer(g_ptr_array_steal_index(destination.questions, i), MESSAGE_ARMED, i,
+                             NULL);
     for (guint i = 0, seen = 0; i < G_N_ELEMENTS(outcomes); i++) {
         loop_until_set(&outcomes[i].done, "every call is done");
         g_assert_true(outcomes[i].answered);
         /* Each got one, and no two the same. */
+        g_assert_cmpuint(outcomes[i].answer.number, <, G_N_ELEMENTS(outcomes));
         g_assert_cmpuint(seen & (1u << outcomes[i].answer.number), ==, 0);
         seen |= 1u << outcomes[i].answer.number;
     }
