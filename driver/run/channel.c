@@ -118,27 +118,23 @@ set_keepalive(int fd)
 static void
 sample_connection(int fd, const struct tcp_info *info, gpointer opaque)
 {
-    ChannelSample *sample = opaque;
+    ChannelSample sample = {
+        .waiting = info->tcpi_unacked > 0 || info->tcpi_probes > 0,
+        .silent_ms = info->tcpi_last_ack_recv,
+    };
 
-    if (info->tcpi_state != STATE_TCP_ESTABLISHED)
+    if (info->tcpi_state != STATE_TCP_ESTABLISHED ||
+        getsockopt(fd, SOL_SOCKET, SO_COOKIE, &sample.connection,
+                   &(socklen_t){sizeof(sample.connection)}) < 0)
         return;
-    sample->connections++;
     set_keepalive(fd);
-    if (info->tcpi_unacked == 0 && info->tcpi_probes == 0)
-        return;
-    sample->waiting = TRUE;
-    sample->silent_ms = MAX(sample->silent_ms, info->tcpi_last_ack_recv);
+    g_array_append_val((GArray *)opaque, sample);
 }
 
 gboolean
-channel_sample(const Channel *channel, ChannelSample *sample, GError **error)
+channel_sample(const Channel *channel, GArray *samples, GError **error)
 {
-    ChannelSample fresh = {0};
-
-    if (!foreach_connection(channel, sample_connection, &fresh, error))
-        return FALSE;
-    *sample = fresh;
-    return TRUE;
+    return foreach_connection(channel, sample_connection, samples, error);
 }
 
 static void

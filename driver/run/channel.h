@@ -21,20 +21,21 @@ typedef struct {
     guint16 port;
 } Channel;
 
-/** What TCP knows of the worst of the connections. */
+/** What TCP knows of one of the connections. */
 typedef struct {
-    guint connections; /* established */
-    gboolean waiting;  /* something is on its way and not acknowledged */
-    guint silent_ms; /* since anything was heard, on the one that waits longest; 0 if none waits */
+    guint64 connection; /* which it is: no other ever has the same */
+    gboolean waiting;   /* something is on its way and not acknowledged */
+    guint silent_ms;    /* since anything was acknowledged */
 } ChannelSample;
 
 /**
  * channel_sample:
+ * @samples: (element-type ChannelSample): one of each established connection is appended
  *
  * Also turns keepalive on where it is not, so that an idle connection has something to be heard of.
  * FALSE when QEMU is gone or cannot be looked into.
  */
-gboolean channel_sample(const Channel *channel, ChannelSample *sample, GError **error);
+gboolean channel_sample(const Channel *channel, GArray *samples, GError **error);
 
 /**
  * channel_break: shuts the connections down, so that QEMU sees an error on them at once

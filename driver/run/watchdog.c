@@ -15,40 +15,57 @@ struct Watchdog {
     WatchdogFn silent;
     gpointer opaque;
     GSource *source;
-    gint64 waiting_since_ms;
+    GArray *waits; /* of WatchdogWait */
 };
 
-gboolean
-watchdog_judge(const ChannelSample *sample,
-               gint64 *waiting_since_ms,
-               gint64 now_ms,
-               guint detect_ms)
+static gint64
+find_since(const GArray *waits, guint n_waits, guint64 connection, gint64 otherwise_ms)
 {
-    gint64 heard_ms = now_ms - sample->silent_ms;
+    for (guint i = 0; i < n_waits; i++) {
+        const WatchdogWait *wait = &g_array_index(waits, WatchdogWait, i);
 
-    if (!sample->waiting) {
-        *waiting_since_ms = -1;
-        return FALSE;
+        if (wait->connection == connection)
+            return wait->since_ms;
     }
-    if (*waiting_since_ms < 0)
-        *waiting_since_ms = now_ms;
-    return now_ms - MAX(heard_ms, *waiting_since_ms) >= detect_ms;
+    return otherwise_ms;
+}
+
+gboolean
+watchdog_judge(const GArray *samples, GArray *waits, gint64 now_ms, guint detect_ms)
+{
+    guint n_before = waits->len;
+    gboolean silent = FALSE;
+
+    for (guint i = 0; i < samples->len; i++) {
+        const ChannelSample *sample = &g_array_index(samples, ChannelSample, i);
+        WatchdogWait wait = {.connection = sample->connection};
+
+        if (!sample->waiting)
+            continue;
+        wait.since_ms = find_since(waits, n_before, sample->connection, now_ms);
+        g_array_append_val(waits, wait);
+        if (now_ms - MAX(now_ms - sample->silent_ms, wait.since_ms) >= detect_ms)
+            silent = TRUE;
+    }
+    if (n_before > 0)
+        g_array_remove_range(waits, 0, n_before);
+    return silent;
 }
 
 static gboolean
 look_cb(gpointer opaque)
 {
     Watchdog *watchdog = opaque;
-    ChannelSample sample;
+    g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(ChannelSample));
 
     /* A QEMU that is gone is told by libvirt. */
-    if (!channel_sample(&watchdog->channel, &sample, NULL))
+    if (!channel_sample(&watchdog->channel, samples, NULL))
         return G_SOURCE_CONTINUE;
-    if (!watchdog_judge(&sample, &watchdog->waiting_since_ms, g_get_monotonic_time() / 1000,
+    if (!watchdog_judge(samples, watchdog->waits, g_get_monotonic_time() / 1000,
                         watchdog->detect_ms))
         return G_SOURCE_CONTINUE;
     /* If that did not help, it is told again. */
-    watchdog->waiting_since_ms = -1;
+    g_array_set_size(watchdog->waits, 0);
     watchdog->silent(watchdog->opaque);
     return G_SOURCE_CONTINUE;
 }
@@ -62,7 +79,7 @@ watchdog_new(const Channel *channel, guint detect_ms, WatchdogFn silent, gpointe
     watchdog->detect_ms = detect_ms;
     watchdog->silent = silent;
     watchdog->opaque = opaque;
-    watchdog->waiting_since_ms = -1;
+    watchdog->waits = g_array_new(FALSE, FALSE, sizeof(WatchdogWait));
     watchdog->source = g_timeout_source_new(MAX(detect_ms / LOOKS_PER_DETECTION, LOOK_MIN_MS));
     g_source_set_callback(watchdog->source, look_cb, watchdog, NULL);
     g_source_attach(watchdog->source, g_main_context_get_thread_default());
@@ -76,5 +93,6 @@ watchdog_free(Watchdog *watchdog)
         return;
     g_source_destroy(watchdog->source);
     g_source_unref(watchdog->source);
+    g_array_unref(watchdog->waits);
     g_free(watchdog);
 }

@@ -21,15 +21,19 @@ typedef void (*WatchdogFn)(gpointer opaque);
 Watchdog *watchdog_new(const Channel *channel, guint detect_ms, WatchdogFn silent, gpointer opaque);
 void watchdog_free(Watchdog *watchdog);
 
+/** Since when something waits on a connection, on the caller's clock. */
+typedef struct {
+    guint64 connection;
+    gint64 since_ms;
+} WatchdogWait;
+
 /**
- * watchdog_judge: the decision alone
- * @waiting_since_ms: (inout): when something began to wait, on the caller's clock; -1: nothing does
- * @now_ms: on the same clock
+ * watchdog_judge: the decision alone: whether one of the connections has fallen silent
+ * @samples: (element-type ChannelSample): of all connections, taken now
+ * @waits: (element-type WatchdogWait): what is remembered from one look to the next; empty at first
+ * @now_ms: on a clock that does not jump
  *
- * A connection that was idle for long has heard nothing for long: the silence counts from when
- * something was first seen to wait, at the earliest.
+ * A connection that was idle for long has heard nothing for long: its silence counts from when
+ * something was first seen to wait on it, at the earliest.
  */
-gboolean watchdog_judge(const ChannelSample *sample,
-                        gint64 *waiting_since_ms,
-                        gint64 now_ms,
-                        guint detect_ms);
+gboolean watchdog_judge(const GArray *samples, GArray *waits, gint64 now_ms, guint detect_ms);
