@@ -120,6 +120,7 @@ sample_connection(int fd, const struct tcp_info *info, gpointer opaque)
 {
     ChannelSample sample = {
         .waiting = info->tcpi_unacked > 0 || info->tcpi_probes > 0,
+        .probing = info->tcpi_unacked == 0 && info->tcpi_probes > 0,
         .silent_ms = info->tcpi_last_ack_recv,
     };
 

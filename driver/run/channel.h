@@ -25,6 +25,7 @@ typedef struct {
 typedef struct {
     guint64 connection; /* which it is: no other ever has the same */
     gboolean waiting;   /* something is on its way and not acknowledged */
+    gboolean probing;   /* ... and it is a probe alone: nothing of QEMU's */
     guint silent_ms;    /* since anything was acknowledged */
 } ChannelSample;
 

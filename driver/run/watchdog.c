@@ -8,6 +8,10 @@
 /* Eight looks in the shortest useful time to detect; a look reads some hundred links in /proc. */
 #define LOOKS_PER_DETECTION 8
 #define LOOK_MIN_MS         50
+/* Linux answers at most one probe in half a second (net.ipv4.tcp_invalid_ratelimit), and the next
+ * one to a closed window follows after twice the time. So long may a probe be unanswered by a QEMU
+ * that is merely stopped. */
+#define PROBE_MS 1200
 
 struct Watchdog {
     Channel channel;
@@ -39,12 +43,13 @@ watchdog_judge(const GArray *samples, GArray *waits, gint64 now_ms, guint detect
     for (guint i = 0; i < samples->len; i++) {
         const ChannelSample *sample = &g_array_index(samples, ChannelSample, i);
         WatchdogWait wait = {.connection = sample->connection};
+        guint limit_ms = sample->probing ? MAX(detect_ms, PROBE_MS) : detect_ms;
 
         if (!sample->waiting)
             continue;
         wait.since_ms = find_since(waits, n_before, sample->connection, now_ms);
         g_array_append_val(waits, wait);
-        if (now_ms - MAX(now_ms - sample->silent_ms, wait.since_ms) >= detect_ms)
+        if (now_ms - MAX(now_ms - sample->silent_ms, wait.since_ms) >= limit_ms)
             silent = TRUE;
     }
     if (n_before > 0)
