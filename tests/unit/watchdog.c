@@ -327,6 +327,8 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/watchdog/sequences", test_sequences);
+    if (!ends_has_pidfd())
+        return g_test_run();
     g_test_add_func("/watchdog/only-the-silent", test_only_the_silent);
     g_test_add_func("/watchdog/idle-and-cut", test_idle_and_cut);
     g_test_add_func("/watchdog/healed", test_healed);

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 typedef union {
@@ -152,4 +153,14 @@ ends_heal(int fd)
     int unused = 0;
 
     g_assert_no_errno(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)));
+}
+
+gboolean
+ends_has_pidfd(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }

@@ -41,3 +41,7 @@ void ends_reset(int fd);
  * TCP answers. And back again. */
 void ends_deafen(int fd);
 void ends_heal(int fd);
+
+/** Whether a process can look into itself: not under valgrind before 3.21, which does not know
+ * pidfd_open(). */
+gboolean ends_has_pidfd(void);
