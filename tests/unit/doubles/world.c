@@ -8,8 +8,11 @@
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/phases.h"
+#include "stock/domain.h"
 #include "stock/error.h"
+#include "stock/hooks.h"
 #include "stock/qmp.h"
+#include "stock/table.h"
 
 #define DOMAINS    4
 #define DEADLINE_S 60
@@ -21,6 +24,8 @@ static struct {
     GThreadPool *pool;
     virConnectPtr connection;
     unsigned char uuids[DOMAINS][VIR_UUID_BUFLEN];
+    HooksMigrationFn listener;
+    gpointer listener_data;
 
     GMutex lock;
     GCond changed;
@@ -231,10 +236,51 @@ stock_error_raise(virErrorNumber code, const char *format, ...)
     g_mutex_unlock(&world.lock);
 }
 
+virErrorPtr
+stock_error_save(void)
+{
+    return virSaveLastError();
+}
+
+void
+stock_error_restore(virErrorPtr saved)
+{
+    virResetLastError();
+    virFreeError(saved);
+}
+
 gboolean
 stock_become_system(void)
 {
     return TRUE;
+}
+
+/* No job is ever under way. */
+gboolean
+stock_domain_job(virDomainPtr dom, StockJob *job)
+{
+    *job = (StockJob){.active = virDomainIsActive(dom) == 1};
+    return TRUE;
+}
+
+gpointer
+table_stock(StockSlot slot)
+{
+    g_assert_cmpint(slot, ==, SLOT_domainLookupByUUID);
+    return (gpointer)virDomainLookupByUUID;
+}
+
+void
+hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque)
+{
+    world.listener = fn;
+    world.listener_data = opaque;
+}
+
+void
+world_migration_event(guint domain, const char *status)
+{
+    world.listener(world_domain(domain), status, world.listener_data);
 }
 
 /* --- in place of phases.c --- */

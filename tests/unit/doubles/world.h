@@ -47,6 +47,8 @@ typedef char *(*WorldQmpFn)(const char *name,
                             const char *arguments,
                             GError **error);
 void world_set_qemu(WorldQmpFn fn);
+/** QEMU's MIGRATION event of a domain, as the hook in front of libvirt passes it on. */
+void world_migration_event(guint domain, const char *status);
 /** How many commands were sent so far. */
 guint world_count_commands(void);
 

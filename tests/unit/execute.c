@@ -1,0 +1,531 @@
+/*
+ * execute.c: a pause and its end, on both hosts at once
+ *
+ * Source and destination are two migrations in this process that talk over real connections; the
+ * two QEMUs are scripted.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/execute.h"
+
+#include <glib-object.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "doubles/ends.h"
+#include "doubles/world.h"
+#include "run/migration-priv.h"
+#include "run/observe.h"
+#include "run/requests.h"
+#include "stock/qmp.h"
+
+#define ID "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001"
+/* Below the ports that the kernel gives away, and apart from those of the other tests. */
+#define PORT_MIN 20100
+#define PORT_MAX 20163
+/* What the destination's QEMU may listen on: run/host.h. */
+#define LISTEN_MIN 49152
+#define LISTEN_MAX 49215
+
+static struct {
+    Migration *source;      /* domain 0 */
+    Migration *destination; /* domain 1 */
+    PeerServer *server;     /* engine thread */
+    guint16 port;           /* where it listens; 0: nowhere */
+
+    GMutex lock;
+    guint armed;          /* the port that the destination's QEMU was told last */
+    guint arm_failures;   /* so often it refuses */
+    guint pause_failures; /* likewise, of either */
+    GString *commands;    /* "guest0 migrate-pause; ..." */
+} pair;
+
+/* --- two QEMUs --- */
+
+/* QEMU's number is its domain's. */
+static guint
+number_of(const char *domain)
+{
+    return g_str_equal(domain, "guest0") ? 0 : 1;
+}
+
+static void
+emit_both(const char *status)
+{
+    world_migration_event(0, status);
+    world_migration_event(1, status);
+}
+
+static gboolean
+take(guint *times)
+{
+    gboolean left;
+
+    g_mutex_lock(&pair.lock);
+    left = *times > 0;
+    if (left)
+        --*times;
+    g_mutex_unlock(&pair.lock);
+    return left;
+}
+
+static gboolean
+recover(const char *domain, const char *arguments, GError **error)
+{
+    const char *port = strrchr(arguments, ':');
+
+    g_assert_cmpstr(domain, ==, "guest1");
+    g_assert_true(g_str_has_prefix(arguments, "{\"uri\":\"tcp:"));
+    if (take(&pair.arm_failures)) {
+        g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND, "GenericError: the address is in use");
+        return FALSE;
+    }
+    g_mutex_lock(&pair.lock);
+    pair.armed = (guint)g_ascii_strtoull(port + 1, NULL, 10);
+    g_mutex_unlock(&pair.lock);
+    return TRUE;
+}
+
+static void
+resume(const char *domain, const char *json)
+{
+    g_autofree char *uri = NULL;
+
+    g_mutex_lock(&pair.lock);
+    uri = g_strdup_printf("\"uri\":\"tcp:127.0.0.1:%u\"", pair.armed);
+    g_mutex_unlock(&pair.lock);
+    g_assert_cmpstr(domain, ==, "guest0");
+    g_assert_nonnull(strstr(json, uri));
+    g_assert_nonnull(strstr(json, "\"resume\":true"));
+    emit_both("postcopy-recover-setup");
+    emit_both("postcopy-recover");
+    emit_both("postcopy-active");
+}
+
+static char *
+on_command(const char *domain, const char *command, const char *arguments, GError **error)
+{
+    g_mutex_lock(&pair.lock);
+    g_string_append_printf(pair.commands, "%s %s; ", domain, *command == '{' ? "migrate" : command);
+    g_mutex_unlock(&pair.lock);
+    if (g_str_equal(command, "migrate-recover")) {
+        if (!recover(domain, arguments, error))
+            return NULL;
+    } else if (g_str_equal(command, "migrate-pause")) {
+        if (take(&pair.pause_failures)) {
+            g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND, "GenericError: not in postcopy");
+            return NULL;
+        }
+        world_migration_event(number_of(domain), "postcopy-paused");
+    } else {
+        resume(domain, command);
+    }
+    return g_strdup("{\"return\": {}}");
+}
+
+static char *
+get_commands(void)
+{
+    char *commands;
+
+    g_mutex_lock(&pair.lock);
+    commands = g_strdup(pair.commands->str);
+    g_mutex_unlock(&pair.lock);
+    return commands;
+}
+
+/* --- the pair --- */
+
+static void
+start_server(gpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+
+    pair.server = peer_server_new(PORT_MIN, PORT_MAX, observe_question, NULL, &error);
+    g_assert_no_error(error);
+    pair.port = peer_server_get_port(pair.server);
+}
+
+static void
+stop_server(gpointer unused)
+{
+    g_clear_pointer(&pair.server, peer_server_free);
+}
+
+static void
+give_destination(void)
+{
+    char *hosts[] = {(char *)"127.0.0.1", NULL};
+
+    migration_set_destination(pair.source, hosts, pair.port, TRUE);
+    migration_sync(pair.source);
+}
+
+static void
+pair_start(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+
+    world_start();
+    pair.armed = pair.arm_failures = pair.pause_failures = 0;
+    pair.commands = g_string_new(NULL);
+    world_set_qemu(on_command);
+    observe_migration_events();
+    world_on_engine(start_server, NULL);
+    pair.source = migration_start(ROLE_SOURCE, ID, world_domain(0), "guest0", policy, 0);
+    pair.destination = migration_start(ROLE_DESTINATION, ID, world_domain(1), "guest1", policy, 0);
+    give_destination();
+    migration_set_source(pair.destination, "a.example");
+    g_assert_true(migration_claim_finish(pair.destination));
+    emit_both("active");
+    /* Statuses that mean nothing to the engine. */
+    emit_both("wait-unplug");
+    emit_both("no such status");
+    emit_both("postcopy-active");
+    migration_sync(pair.source);
+    migration_sync(pair.destination);
+}
+
+static gboolean
+is_mine_alone(gpointer opaque)
+{
+    return g_atomic_ref_count_compare(&((Migration *)opaque)->refs, 1);
+}
+
+/* What runs for a migration that is over is let go within a few turns of the engine. */
+static void
+drop(Migration *migration)
+{
+    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
+    migration_forget(migration_get_uuid(migration));
+    world_settle();
+    while (!is_mine_alone(migration)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        world_settle();
+        g_thread_yield();
+    }
+    migration_unref(migration);
+}
+
+static void
+pair_stop(void)
+{
+    drop(pair.source);
+    drop(pair.destination);
+    world_on_engine(stop_server, NULL);
+    world_stop();
+    g_string_free(pair.commands, TRUE);
+}
+
+/* Not migration_wait(): that lets go of whoever waits in a person's pause. */
+static void
+wait_recoveries(Migration *migration, guint recoveries)
+{
+    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    g_mutex_lock(&registry.lock);
+    while (migration->status->recoveries < recoveries)
+        g_assert_true(g_cond_wait_until(&registry.changed, &registry.lock, end));
+    g_assert_cmpuint(migration->status->recoveries, ==, recoveries);
+    g_mutex_unlock(&registry.lock);
+    world_wait_state(migration, STATE_POSTCOPY_ACTIVE);
+}
+
+static void
+wait_recovered(guint before)
+{
+    wait_recoveries(pair.source, before + 1);
+    wait_recoveries(pair.destination, before + 1);
+}
+
+static PauseReason
+get_reason(Migration *migration)
+{
+    g_autoptr(Status) status = migration_get_status(migration);
+
+    return status->reason;
+}
+
+/* --- recovery --- */
+
+static void
+test_both_paused(void)
+{
+    g_autofree char *commands = NULL;
+
+    pair_start();
+    for (guint i = 0; i < 3; i++) {
+        emit_both("postcopy-paused");
+        wait_recovered(i);
+        g_assert_cmpuint(pair.armed, >=, LISTEN_MIN);
+        g_assert_cmpuint(pair.armed, <=, LISTEN_MAX);
+    }
+    commands = get_commands();
+    g_assert_true(g_str_has_prefix(commands, "guest1 migrate-recover; guest0 migrate; "));
+    pair_stop();
+}
+
+/* The destination has not noticed: the source's question makes it break its channel. */
+static void
+test_source_alone_paused(void)
+{
+    g_autofree char *commands = NULL;
+
+    pair_start();
+    migration_post(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    wait_recovered(0);
+    commands = get_commands();
+    g_assert_cmpstr(commands, ==, "guest1 migrate-pause; guest1 migrate-recover; guest0 migrate; ");
+    pair_stop();
+}
+
+/* QEMU takes no port, nine times: refused, asked again, recovered. */
+static void
+test_no_port_at_first(void)
+{
+    pair_start();
+    pair.arm_failures = 9;
+    emit_both("postcopy-paused");
+    wait_recovered(0);
+    g_assert_cmpuint(pair.arm_failures, ==, 0);
+    pair_stop();
+}
+
+/* The destination needs nothing any more. */
+static void
+test_completed_there(void)
+{
+    pair_start();
+    migration_tell(pair.destination, EVENT_QEMU_COMPLETED, 0, NULL);
+    migration_post(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    world_wait_state(pair.source, STATE_COMPLETED);
+    pair_stop();
+}
+
+/* Refused by a destination that does not know it, as long as it takes. */
+static void
+test_unknown_there(void)
+{
+    g_autoptr(Status) status = NULL;
+
+    pair_start();
+    migration_tell(pair.destination, EVENT_QEMU_GONE, 0, "it is gone");
+    migration_forget(world_domain(1));
+    migration_post(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    do {
+        g_clear_pointer(&status, status_unref);
+        world_settle();
+        status = migration_get_status(pair.source);
+    } while (status->attempts < 2);
+    g_assert_cmpint(status->state, ==, STATE_POSTCOPY_PAUSED);
+    g_assert_cmpint(status->next_attempt_at_usec, >, 0);
+    pair_stop();
+}
+
+/* --- persons --- */
+
+static void
+test_person(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *commands = NULL;
+    guint recoveries;
+
+    pair_start();
+    g_assert_true(requests_pause(pair.source, &error));
+    world_wait_state(pair.source, STATE_POSTCOPY_PAUSED);
+    world_wait_state(pair.destination, STATE_POSTCOPY_PAUSED);
+    g_assert_cmpint(get_reason(pair.source), ==, REASON_OPERATOR);
+    g_assert_cmpint(get_reason(pair.destination), ==, REASON_OPERATOR);
+    commands = get_commands();
+    g_assert_cmpstr(commands, ==, "guest0 migrate-pause; guest1 migrate-pause; ");
+
+    g_assert_true(requests_recover(pair.source, NULL, &recoveries, &error));
+    wait_recovered(0);
+    pair_stop();
+}
+
+/* A port that a person names, and only that. */
+static void
+test_persons_port(void)
+{
+    g_autoptr(GError) error = NULL;
+    guint recoveries;
+
+    pair_start();
+    g_assert_true(requests_pause(pair.source, &error));
+    world_wait_state(pair.source, STATE_POSTCOPY_PAUSED);
+    g_assert_true(requests_recover(pair.source, "tcp://127.0.0.1:49160", &recoveries, &error));
+    wait_recovered(0);
+    g_assert_cmpuint(pair.armed, ==, 49160);
+    pair_stop();
+}
+
+/* QEMU refuses the pause: it goes on, and what pauses it later is not the person's. */
+static void
+test_pause_refused(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    pair_start();
+    pair.pause_failures = 1;
+    g_assert_true(requests_pause(pair.source, &error));
+    while (pair.pause_failures > 0)
+        world_settle();
+    world_settle();
+    migration_tell(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    wait_recovered(0);
+    pair_stop();
+}
+
+/* --- the world goes away --- */
+
+/* In the middle of a question that nobody answers. */
+static void
+test_ended_while_asking(void)
+{
+    guint16 port;
+    int listening = ends_listen(AF_INET, 8, &port);
+
+    pair_start();
+    pair.port = port;
+    give_destination();
+    migration_tell(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    world_wait_state(pair.source, STATE_POSTCOPY_PAUSED);
+    g_assert_nonnull(pair.source->call);
+    /* drop() waits for the last reference: the call's is among them. */
+    pair_stop();
+    close(listening);
+}
+
+/* In the middle of a question that the destination has not answered yet. */
+static void
+test_ended_while_asked(void)
+{
+    pair_start();
+    world_set_connected(FALSE);
+    migration_tell(pair.destination, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    migration_tell(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    /* No connection to libvirt: nothing can be done, and nothing breaks. */
+    world_settle();
+    migration_tell(pair.destination, EVENT_QEMU_GONE, 0, "it is gone");
+    world_settle();
+    g_assert_null(pair.destination->question);
+    pair_stop();
+}
+
+/* --- Finish that does not come --- */
+
+static void
+test_finish_overdue(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Migration *lost, *called;
+
+    world_start();
+    lost = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest0", policy, 0);
+    called = migration_start(ROLE_DESTINATION, NULL, world_domain(1), "guest1", policy, 0);
+    g_assert_true(migration_claim_finish(called));
+    migration_tell(called, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    migration_tell(lost, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    /* The one that was called had its time as well when the lost one's is up. */
+    world_wait_finishes(1);
+    drop(lost);
+    drop(called);
+    world_stop();
+}
+
+/* --- the client's connection --- */
+
+static guint
+count_references(virConnectPtr connection)
+{
+    return (guint)g_atomic_int_get((gint *)&G_OBJECT(connection)->ref_count);
+}
+
+static void
+test_connection_kept(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    virConnectPtr client = virConnectOpen("test:///default");
+    virConnectPtr got;
+    Migration *migration;
+
+    world_start();
+    migration = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest0", policy, 0);
+    g_assert_null(migration_get_connection(migration));
+    migration_keep_connection(migration, client);
+    migration_keep_connection(migration, client);
+    g_assert_cmpuint(count_references(client), ==, 2);
+    got = migration_get_connection(migration);
+    g_assert_true(got == client);
+    virConnectClose(got);
+    migration_tell(migration, EVENT_CALL_COMPLETED, 0, NULL);
+    world_settle();
+    g_assert_null(migration_get_connection(migration));
+    g_assert_cmpuint(count_references(client), ==, 1);
+    /* Too late: not kept at all. */
+    migration_keep_connection(migration, client);
+    world_settle();
+    g_assert_cmpuint(count_references(client), ==, 1);
+    virConnectClose(client);
+    drop(migration);
+    world_stop();
+}
+
+/* Before postcopy a client that is gone is missed; after it, its connection is all there is. */
+static void
+test_client_gone(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    virConnectPtr clients[2];
+    virConnectPtr got;
+    Migration *early, *late;
+
+    world_start();
+    early = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest0", policy, 0);
+    late = migration_start(ROLE_DESTINATION, NULL, world_domain(1), "guest1", policy, 0);
+    g_assert_true(migration_claim_finish(late));
+    for (guint i = 0; i < 2; i++) {
+        clients[i] = virConnectOpen("test:///default");
+        migration_keep_connection(i ? late : early, clients[i]);
+    }
+    migration_tell(late, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    virConnectClose(clients[1]);
+    virConnectClose(clients[0]);
+    while ((got = migration_get_connection(early))) {
+        virConnectClose(got);
+        world_settle();
+    }
+    got = migration_get_connection(late);
+    g_assert_true(got == clients[1]);
+    virConnectClose(got);
+    drop(early);
+    drop(late);
+    world_stop();
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    /* A warning is what a refusal of QEMU's is worth. */
+    g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
+    g_test_add_func("/execute/both-paused", test_both_paused);
+    g_test_add_func("/execute/source-alone-paused", test_source_alone_paused);
+    g_test_add_func("/execute/no-port-at-first", test_no_port_at_first);
+    g_test_add_func("/execute/completed-there", test_completed_there);
+    g_test_add_func("/execute/unknown-there", test_unknown_there);
+    g_test_add_func("/execute/person", test_person);
+    g_test_add_func("/execute/persons-port", test_persons_port);
+    g_test_add_func("/execute/pause-refused", test_pause_refused);
+    g_test_add_func("/execute/ended-while-asking", test_ended_while_asking);
+    g_test_add_func("/execute/ended-while-asked", test_ended_while_asked);
+    g_test_add_func("/execute/finish-overdue", test_finish_overdue);
+    g_test_add_func("/connection/kept", test_connection_kept);
+    g_test_add_func("/connection/client-gone", test_client_gone);
+    return g_test_run();
+}
