@@ -10,6 +10,7 @@
 
 #include "run/error.h"
 #include "run/host.h"
+#include "run/listeners.h"
 #include "run/migration.h"
 #include "run/p2p.h"
 #include "run/phases.h"
@@ -245,6 +246,7 @@ calls_overrides(gsize *n)
         TABLE_OVERRIDE(domainCreateXML,             calls_create),
         TABLE_OVERRIDE(domainCreateXMLWithFiles,    calls_create_files),
         TABLE_OVERRIDE(domainSetMetadata,           calls_set_metadata),
+        TABLE_OVERRIDE(connectDomainEventRegisterAny, listeners_register),
     };
     /* clang-format on */
 

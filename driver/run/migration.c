@@ -13,6 +13,7 @@
 
 #include "run/execute.h"
 #include "run/host.h"
+#include "run/listeners.h"
 #include "util/uuid.h"
 
 /* libvirt takes milliseconds to draw its line under a migration, and tells nobody when it has; a
@@ -182,9 +183,11 @@ migration_put_snapshot(Migration *migration, EventType event)
 {
     Status *now = session_get_status(migration->session);
     g_autoptr(Status) before = NULL;
+    gboolean held;
 
     g_mutex_lock(&registry.lock);
     before = migration->status;
+    held = migration->holds;
     migration->status = status_ref(now);
     migration->holds = session_holds_callers(migration->session);
     migration->has_peer = migration->peer_port != 0;
@@ -194,6 +197,8 @@ migration_put_snapshot(Migration *migration, EventType event)
 
     log_change(migration, before, now, event);
     host_get_show()->publish(now);
+    if (held && !migration->holds)
+        listeners_settle(now);
     status_unref(now);
     call_waits(migration);
 }
@@ -482,6 +487,17 @@ migration_claim_finish(Migration *migration)
     if (mine)
         migration_tell(migration, EVENT_FINISH_CALLED, 0, NULL);
     return mine;
+}
+
+gboolean
+migration_holds_callers(Migration *migration)
+{
+    gboolean holds;
+
+    g_mutex_lock(&registry.lock);
+    holds = migration->holds;
+    g_mutex_unlock(&registry.lock);
+    return holds;
 }
 
 void

@@ -134,6 +134,8 @@ void migration_sync(Migration *migration);
 gboolean migration_has_peer(Migration *migration);
 /** Whether it can also be asked to recover. Any thread. */
 gboolean migration_can_ask(Migration *migration);
+/** session_holds_callers() of the latest snapshot. Any thread. */
+gboolean migration_holds_callers(Migration *migration);
 
 /* The client's connection to this destination. libvirt destroys the incoming domain when it closes
  * (qemuProcessAutoDestroy(), src/qemu/qemu_process.c, 11.3.0), which in postcopy would lose the
