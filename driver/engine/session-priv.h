@@ -24,6 +24,9 @@ struct Session {
     gboolean gave_up;           /* the pause outlasted the policy's patience */
     gboolean arm_asked;         /* destination: the source waits for an answer */
     guint arm_port;             /* ... and wants QEMU to listen on this port; 0: any */
+    gboolean arming;            /* destination: QEMU is being told to listen */
+    guint armed_port;           /* destination: where QEMU listens; 0: nowhere */
+    gboolean armed_used;        /* ... and the source has been told */
     gboolean finish_called;     /* destination: somebody starts the guest */
     guint failures;             /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
@@ -71,6 +74,8 @@ extern const gsize n_transitions;
 const Transition *transition_find(MigrationRole role, MigrationState state, EventType event);
 
 void session_emit(Session *session, EffectType type, guint number, const char *text);
+/** Destination, paused: have QEMU listen on a port, 0: any; not twice at once. */
+void session_arm(Session *session, guint port);
 /** Source, paused: ask the destination to listen, now or after the back-off. Neither does anything
  * when the pause is somebody else's to end. */
 void session_ask(Session *session);

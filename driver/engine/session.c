@@ -86,6 +86,7 @@ session_remember(const Session *session, SessionMemory *memory)
         .wanted = session->wanted,
         .gave_up = session->gave_up,
         .finish_called = session->finish_called,
+        .armed_port = session->armed_port,
         .pauses = session->pauses,
         .recoveries = session->recoveries,
         .attempts = session->attempts,
@@ -104,6 +105,7 @@ session_restore(Session *session, const SessionMemory *memory, gint64 at_usec)
     session->wanted = memory->wanted;
     session->gave_up = memory->gave_up;
     session->finish_called = memory->finish_called;
+    session->armed_port = memory->armed_port;
     session->pauses = memory->pauses;
     session->recoveries = memory->recoveries;
     session->attempts = memory->attempts;
@@ -184,6 +186,15 @@ rest(Session *session)
 }
 
 void
+session_arm(Session *session, guint port)
+{
+    if (session->arming)
+        return;
+    session->arming = TRUE;
+    session_emit(session, EFFECT_ARM, port, NULL);
+}
+
+void
 session_ask(Session *session)
 {
     if (!session_recovers_itself(session)) {
@@ -253,9 +264,14 @@ enter_paused(Session *session, MigrationState from)
         session->reason = REASON_OPERATOR;
     session->pending_reason = REASON_NONE;
 
+    session->armed_port = 0;
+    session->armed_used = FALSE;
+
     if (session->role == ROLE_DESTINATION) {
-        if (session->arm_asked)
-            session_emit(session, EFFECT_ARM, session->arm_port, NULL);
+        /* At once, asked or not: later QEMU's main loop may be waiting for a missing page, and a
+         * daemon that was restarted meanwhile could not reach it any more. */
+        session->arming = FALSE;
+        session_arm(session, session->arm_asked ? session->arm_port : 0);
     } else if (from == STATE_POSTCOPY_ACTIVE) {
         session_ask(session);
     } else {

@@ -63,6 +63,7 @@ typedef struct {
     gboolean wanted;
     gboolean gave_up;
     gboolean finish_called;
+    guint armed_port;
     guint pauses;
     guint recoveries;
     guint attempts;

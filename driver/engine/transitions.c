@@ -148,12 +148,26 @@ peer_unreachable(Session *session, const Event *event)
 }
 
 static void
+reply_armed(Session *session)
+{
+    session->armed_used = TRUE;
+    session->arm_asked = FALSE;
+    session_emit(session, EFFECT_REPLY_ARMED, session->armed_port, NULL);
+}
+
+/* A port that was given out once and not come to anything is given up for a fresh one: somebody
+ * else may have taken a channel's place on it. */
+static void
 arm(Session *session, const Event *event)
 {
     session->wanted = TRUE;
     session->changed = TRUE;
-    if (!session->arm_asked)
-        session_emit(session, EFFECT_ARM, event->number, NULL);
+    if (session->armed_port && !session->armed_used &&
+        (event->number == 0 || event->number == session->armed_port)) {
+        reply_armed(session);
+        return;
+    }
+    session_arm(session, event->number);
     session->arm_asked = TRUE;
 }
 
@@ -171,16 +185,26 @@ arm_after_break(Session *session, const Event *event)
 static void
 armed(Session *session, const Event *event)
 {
+    session->arming = FALSE;
+    session->armed_port = event->number;
+    session->armed_used = FALSE;
+    session->changed = TRUE;
     if (session->arm_asked)
-        session_emit(session, EFFECT_REPLY_ARMED, event->number, NULL);
-    session->arm_asked = FALSE;
+        reply_armed(session);
 }
 
 static void
 arm_failed(Session *session, const Event *event)
 {
-    if (session->arm_asked)
-        session_emit(session, EFFECT_REPLY_REFUSED, 0, event->text);
+    session->arming = FALSE;
+    if (!session->arm_asked)
+        return;
+    /* It listens where it did before: better than nothing. */
+    if (session->armed_port) {
+        reply_armed(session);
+        return;
+    }
+    session_emit(session, EFFECT_REPLY_REFUSED, 0, event->text);
     session->arm_asked = FALSE;
 }
 

@@ -325,8 +325,12 @@ answer_cb(int timer, void *opaque)
 void
 listeners_settle(const Status *status)
 {
-    Answer *answer = g_new0(Answer, 1);
+    g_autoptr(GPtrArray) listeners = get_listeners();
+    Answer *answer;
 
+    if (listeners->len == 0)
+        return;
+    answer = g_new0(Answer, 1);
     answer->uuid = g_strdup(status->uuid);
     answer->is_to_be_told = status->state != STATE_COMPLETED;
     /* Takes no more than the event loop's own short lock. */

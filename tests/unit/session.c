@@ -239,6 +239,11 @@ test_outage(void)
     g_assert_nonnull(find_effect(&b, EFFECT_ARM));
     send_number(&b, EVENT_ARMED, 49300);
     g_assert_cmpuint(find_effect(&b, EFFECT_REPLY_ARMED)->number, ==, 49300);
+    /* asked again: a fresh port, or the old one if there is no other */
+    send(&b, EVENT_PEER_RECOVER);
+    g_assert_nonnull(find_effect(&b, EFFECT_ARM));
+    send(&b, EVENT_ARM_FAILED);
+    g_assert_cmpuint(find_effect(&b, EFFECT_REPLY_ARMED)->number, ==, 49300);
 
     a.now_usec += 4 * SECOND;
     send_number(&a, EVENT_PEER_ARMED, 49300);
@@ -298,8 +303,11 @@ test_operator(void)
     send(&b, EVENT_PEER_PAUSED);
     g_assert_cmpint(session_get_reason(b.session), ==, REASON_OPERATOR);
     g_assert_false(session_holds_callers(b.session));
+    /* it listens since the pause began: the answer is there */
+    send_number(&b, EVENT_ARMED, 49301);
+    g_assert_null(find_effect(&b, EFFECT_REPLY_ARMED));
     send(&b, EVENT_PEER_RECOVER);
-    g_assert_nonnull(find_effect(&b, EFFECT_ARM));
+    g_assert_cmpuint(find_effect(&b, EFFECT_REPLY_ARMED)->number, ==, 49301);
     g_assert_true(session_holds_callers(b.session));
     bench_clear(&b);
 }
