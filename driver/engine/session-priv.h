@@ -74,6 +74,8 @@ extern const gsize n_transitions;
 const Transition *transition_find(MigrationRole role, MigrationState state, EventType event);
 
 void session_emit(Session *session, EffectType type, guint number, const char *text);
+/** Adds what is so now to the history. */
+void session_note(Session *session);
 /** Destination, paused: have QEMU listen on a port, 0: any; not twice at once. */
 void session_arm(Session *session, guint port);
 /** Source, paused: ask the destination to listen, now or after the back-off. Neither does anything

@@ -63,8 +63,8 @@ session_free(Session *session)
     g_free(session);
 }
 
-static void
-add_history(Session *session)
+void
+session_note(Session *session)
 {
     StatusStep step = {
         .state = session->state,
@@ -116,7 +116,7 @@ session_restore(Session *session, const SessionMemory *memory, gint64 at_usec)
     session->now_usec = at_usec;
     g_array_index(session->history, StatusStep, 0).at_usec = memory->started_at_usec;
     if (session->state != STATE_SETUP)
-        add_history(session);
+        session_note(session);
 }
 
 void
@@ -342,7 +342,7 @@ enter(Session *session, MigrationState to)
     default:
         break;
     }
-    add_history(session);
+    session_note(session);
 }
 
 gboolean

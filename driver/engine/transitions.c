@@ -81,7 +81,10 @@ pause_active(Session *session, const Event *event)
 static void
 pause_paused(Session *session, const Event *event)
 {
-    session->reason = REASON_OPERATOR;
+    if (session->reason != REASON_OPERATOR) {
+        session->reason = REASON_OPERATOR;
+        session_note(session);
+    }
     session->wanted = FALSE;
     session->changed = TRUE;
     if (session->role == ROLE_SOURCE)

@@ -159,6 +159,7 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
     /* The network was faster: from now on the pause is the person's. */
     if (status->state == STATE_POSTCOPY_PAUSED)
         return 0;
+    migration_let_run(migration);
     rc = TABLE_STOCK(domainAbortJobFlags)(dom, flags);
     if (rc < 0)
         migration_tell(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);

@@ -89,8 +89,10 @@ pause_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Command) command = opaque;
     g_autoptr(GError) error = NULL;
-    g_autofree char *reply = qmp_oob(command->migration, "migrate-pause", NULL, &error);
+    g_autofree char *reply = NULL;
 
+    migration_let_run(command->migration);
+    reply = qmp_oob(command->migration, "migrate-pause", NULL, &error);
     if (reply)
         return;
     /* QEMU refuses only what has no channel to break (qmp_migrate_pause(), migration/migration.c,

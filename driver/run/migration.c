@@ -409,6 +409,26 @@ migration_poll(Migration *migration,
     return FALSE;
 }
 
+/* The order to run follows the switch within some ten milliseconds; a loaded host gets this much.
+ */
+#define LET_RUN_USEC (G_USEC_PER_SEC / 2)
+
+static gboolean
+has_run(Migration *migration, gpointer opaque)
+{
+    g_autoptr(Status) status = migration_get_status(migration);
+    const StatusStep *last = &g_array_index(status->history, StatusStep, status->history->len - 1);
+
+    return last->state != STATE_POSTCOPY_ACTIVE ||
+           g_get_real_time() - last->at_usec >= LET_RUN_USEC || g_get_real_time() < last->at_usec;
+}
+
+void
+migration_let_run(Migration *migration)
+{
+    migration_poll(migration, has_run, NULL);
+}
+
 void
 migration_release_all(void)
 {

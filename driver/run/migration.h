@@ -38,7 +38,8 @@ void migration_forget(const unsigned char *uuid);
  * same domain takes its place or newer ones push it out. */
 Migration *migration_find(const unsigned char *uuid);
 Migration *migration_find_by_uuid_text(const char *uuid);
-Migration *migration_find_by_name(const char *name, MigrationRole role);
+/** The one that brings domain @name to this host over the client's connection @dconn. */
+Migration *migration_find_incoming(virConnectPtr dconn, const char *name);
 Migration *migration_find_by_id(const char *id, MigrationRole role);
 
 Migration *migration_ref(Migration *migration);
@@ -114,6 +115,16 @@ gboolean migration_wait(Migration *migration,
 gboolean migration_poll(Migration *migration,
                         gboolean (*reached)(Migration *migration, gpointer opaque),
                         gpointer opaque);
+
+/**
+ * migration_let_run: until postcopy has lasted long enough to be paused
+ *
+ * In its first moment, before the destination has got the order to run, QEMU's destination does not
+ * pause when the channel ends, it fails, and the guest is lost (qemu_loadvm_state_main(),
+ * migration/savevm.c, QEMU 10.0, pauses in POSTCOPY_INCOMING_RUNNING alone). Blocks for half a
+ * second at most; not on the engine thread.
+ */
+void migration_let_run(Migration *migration);
 
 /** migration_release_all: ends all waits of now and later; the daemon stops. Any thread. */
 void migration_release_all(void);

@@ -75,7 +75,8 @@ void
 observe_domains(virConnectPtr connection)
 {
     if (virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), NULL, NULL) < 0)
+                                         VIR_DOMAIN_EVENT_CALLBACK(G_CALLBACK(on_lifecycle)), NULL,
+                                         NULL) < 0)
         g_warning("cannot listen for the end of domains: %s; a QEMU that dies in a migration is "
                   "noticed late",
                   virGetLastErrorMessage());

@@ -339,9 +339,8 @@ phases_finish(virConnectPtr dconn,
               int cancelled)
 {
     const char *name = get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
-    g_autoptr(Migration) migration = name && !(flags & VIR_MIGRATE_OFFLINE)
-                                         ? migration_find_by_name(name, ROLE_DESTINATION)
-                                         : NULL;
+    g_autoptr(Migration) migration =
+        !(flags & VIR_MIGRATE_OFFLINE) ? migration_find_incoming(dconn, name) : NULL;
     virDomainPtr dom;
     MigrationState state;
 

@@ -5,9 +5,12 @@
  */
 #include <string.h>
 
+#include <libvirt/virterror.h>
+
 #include "run/execute.h"
 #include "run/host.h"
 #include "run/migration-priv.h"
+#include "stock/table.h"
 
 /* Migrations that are over and still shown. */
 #define OVER_MAX 128
@@ -109,18 +112,6 @@ match_uuid(const Migration *migration, gconstpointer key)
 }
 
 static gboolean
-match_name_source(const Migration *migration, gconstpointer key)
-{
-    return migration->role == ROLE_SOURCE && g_str_equal(migration->name, key);
-}
-
-static gboolean
-match_name_destination(const Migration *migration, gconstpointer key)
-{
-    return migration->role == ROLE_DESTINATION && g_str_equal(migration->name, key);
-}
-
-static gboolean
 match_id_source(const Migration *migration, gconstpointer key)
 {
     return migration->role == ROLE_SOURCE && g_str_equal(migration->id, key);
@@ -151,9 +142,23 @@ migration_find_by_uuid_text(const char *uuid)
 }
 
 Migration *
-migration_find_by_name(const char *name, MigrationRole role)
+migration_find_incoming(virConnectPtr dconn, const char *name)
 {
-    return find(role == ROLE_SOURCE ? match_name_source : match_name_destination, name);
+    virDomainPtr domain = name ? TABLE_STOCK(domainLookupByName)(dconn, name) : NULL;
+    unsigned char uuid[VIR_UUID_BUFLEN] = {0};
+    Migration *migration = NULL;
+
+    /* A domain of the same name may have been here before: the UUID is what counts. */
+    if (domain && virDomainGetUUID(domain, uuid) == 0)
+        migration = find(match_uuid, uuid);
+    if (domain)
+        virDomainFree(domain);
+    else
+        virResetLastError();
+    if (migration && migration->role == ROLE_DESTINATION)
+        return migration;
+    migration_unref(migration);
+    return NULL;
 }
 
 Migration *

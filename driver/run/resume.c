@@ -203,7 +203,7 @@ resume_finish(
     virConnectPtr dconn, virTypedParameterPtr params, int nparams, int cancelled, virDomainPtr *dom)
 {
     const char *name = get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
-    g_autoptr(Migration) migration = name ? migration_find_by_name(name, ROLE_DESTINATION) : NULL;
+    g_autoptr(Migration) migration = migration_find_incoming(dconn, name);
     g_autoptr(Status) status = NULL;
 
     if (!migration || !migration_has_peer(migration))

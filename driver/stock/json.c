@@ -20,7 +20,9 @@ Json *
 json_parse(const char *text)
 {
     virErrorPtr saved = stock_error_save();
-    Json *json = symbols.virJSONValueFromString(text);
+    /* json-c 0.18, which libvirt 11 uses, refuses other characters than ASCII when it is strict. */
+    g_autofree char *ascii = json_to_ascii(text);
+    Json *json = symbols.virJSONValueFromString(ascii);
 
     stock_error_restore(saved);
     return json;

@@ -38,10 +38,10 @@ static void
 test_methods(Stage *s, gconstpointer data)
 {
     static const char *const asked[] = {
-        "recover " UUID " -",
-        "recover " UUID " tcp://10.0.1.2",
-        "recover " UUID " -",
-        "pause " UUID,
+        ("recover " UUID " -"),
+        ("recover " UUID " tcp://10.0.1.2"),
+        ("recover " UUID " -"),
+        ("pause " UUID),
     };
 
     show_paused(s);

@@ -336,7 +336,6 @@ test_name_taken(Stage *s, gconstpointer data)
 static void
 test_addresses(void)
 {
-    g_autofree char *known = g_strdup(g_getenv("DBUS_SYSTEM_BUS_ADDRESS"));
     g_autofree char *system = NULL;
     g_autofree char *session = NULL;
 

@@ -112,9 +112,6 @@ test_found(void)
     g_assert_true(is_found(migration_find_by_uuid_text(text), destination));
     g_assert_true(is_found(migration_find_by_uuid_text(upper), destination));
     g_assert_true(is_found(migration_find_by_uuid_text(ID), NULL));
-    g_assert_true(is_found(migration_find_by_name("guest", ROLE_SOURCE), source));
-    g_assert_true(is_found(migration_find_by_name("guest", ROLE_DESTINATION), destination));
-    g_assert_true(is_found(migration_find_by_name("Guest", ROLE_SOURCE), NULL));
     g_assert_true(is_found(migration_find_by_id(ID, ROLE_DESTINATION), destination));
     g_assert_true(is_found(migration_find_by_id(ID, ROLE_SOURCE), NULL));
     g_assert_true(is_found(migration_find_by_id(migration_get_id(source), ROLE_SOURCE), source));

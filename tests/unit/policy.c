@@ -164,8 +164,7 @@ test_spellings(void)
 
     for (guint n = 0; n < G_N_ELEMENTS(numbers); n++) {
         for (guint i = 0; i < G_N_ELEMENTS(spellings); i++) {
-            g_autoptr(Policy) policy =
-                read_attribute(numbers[n].element, numbers[n].attribute, spellings[i]);
+            policy_unref(read_attribute(numbers[n].element, numbers[n].attribute, spellings[i]));
         }
     }
 }

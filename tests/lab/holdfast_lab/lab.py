@@ -256,6 +256,8 @@ class Lab:
                                  str(postcopy_bandwidth), *flags, **options)
         if wait_active:
             migration.wait_status("postcopy-active")
+            # QEMU's destination cannot pause before it has been told to run.
+            destination.wait_event("Resumed Post-copy")
         return migration
 
     # Telling
