@@ -304,6 +304,17 @@ get_listeners(void)
     return listeners;
 }
 
+static gboolean
+has_listeners(void)
+{
+    gboolean has;
+
+    g_mutex_lock(&all.lock);
+    has = all.listeners && all.listeners->len > 0;
+    g_mutex_unlock(&all.lock);
+    return has;
+}
+
 /* On the event loop's thread. */
 static void
 answer_cb(int timer, void *opaque)
@@ -325,10 +336,9 @@ answer_cb(int timer, void *opaque)
 void
 listeners_settle(const Status *status)
 {
-    g_autoptr(GPtrArray) listeners = get_listeners();
     Answer *answer;
 
-    if (listeners->len == 0)
+    if (!has_listeners())
         return;
     answer = g_new0(Answer, 1);
     answer->uuid = g_strdup(status->uuid);

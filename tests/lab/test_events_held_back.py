@@ -29,6 +29,14 @@ def assert_events(lab, *middle):
         assert events(host) == expected, host.name
 
 
+def start(lab, **parameters):
+    """A migration in postcopy whose guest runs on b, as everybody has been told."""
+    migration = lab.postcopy(lab.a, lab.b, **parameters)
+    for host in lab.hosts:
+        host.wait_event(BEGINNING[host.name][-1])
+    return migration
+
+
 def assert_no_failure(lab):
     for host in lab.hosts:
         assert events(host) == BEGINNING[host.name], host.name
@@ -73,7 +81,7 @@ def guest_with_policy(lab):
 
 @by_driver
 def test_an_outage_that_is_mended_is_not_told(lab, guest, p2p):
-    migration = lab.postcopy(lab.a, lab.b, p2p=p2p)
+    migration = start(lab, p2p=p2p)
     of_domain = {host.name: host.virsh_background("event", "guest", "--event", "lifecycle",
                                                   "--loop") for host in lab.hosts}
     since = cut_until_paused(lab, migration)
@@ -92,7 +100,7 @@ def test_an_outage_that_is_mended_is_not_told(lab, guest, p2p):
 
 
 def test_two_outages_in_a_row(lab, guest):
-    migration = lab.postcopy(lab.a, lab.b, postcopy_bandwidth=1)
+    migration = start(lab, postcopy_bandwidth=1)
     for _ in range(2):
         since = lab.now()
         lab.net.cut("migration", how="reset")
@@ -107,7 +115,7 @@ def test_two_outages_in_a_row(lab, guest):
 @by_driver
 def test_manual_recovery_is_as_in_stock(lab, guest_with_policy, p2p):
     guest = guest_with_policy('<h:recovery mode="manual"/>')
-    migration = lab.postcopy(lab.a, lab.b, p2p=p2p)
+    migration = start(lab, p2p=p2p)
     cut_until_paused(lab, migration)
     for host in lab.hosts:
         host.wait_event(FAILURE[host.name], timeout=5)
@@ -120,7 +128,7 @@ def test_manual_recovery_is_as_in_stock(lab, guest_with_policy, p2p):
 
 
 def test_an_operators_pause_is_as_in_stock(lab, guest):
-    migration = lab.postcopy(lab.a, lab.b)
+    migration = start(lab)
     lab.a.virsh("domjobabort", "guest", "--postcopy")
     migration.fail()
     for host in lab.hosts:
@@ -133,7 +141,7 @@ def test_an_operators_pause_is_as_in_stock(lab, guest):
 @by_driver
 def test_giving_up_is_told_late(lab, guest_with_policy, p2p):
     guest = guest_with_policy('<h:recovery give-up="3"/>')
-    migration = lab.postcopy(lab.a, lab.b, p2p=p2p)
+    migration = start(lab, p2p=p2p)
     cut_until_paused(lab, migration)
     for host in lab.hosts:
         host.wait_event(FAILURE[host.name], timeout=20)
@@ -146,7 +154,7 @@ def test_giving_up_is_told_late(lab, guest_with_policy, p2p):
 
 
 def test_an_operator_who_takes_an_outage_over(lab, guest):
-    migration = lab.postcopy(lab.a, lab.b)
+    migration = start(lab)
     since = cut_until_paused(lab, migration)
     last(lab, since, 5)
     assert_no_failure(lab)
@@ -162,7 +170,7 @@ def test_an_operator_who_takes_an_outage_over(lab, guest):
 
 def test_the_end_of_a_guest_in_an_outage(lab, guest):
     """The failure is told first, as in stock libvirt."""
-    migration = lab.postcopy(lab.a, lab.b)
+    migration = start(lab)
     cut_until_paused(lab, migration)
     assert_no_failure(lab)
     lab.b.virsh("destroy", "guest")
@@ -171,7 +179,7 @@ def test_the_end_of_a_guest_in_an_outage(lab, guest):
 
 
 def test_a_daemon_that_stops_tells_nothing(lab, guest):
-    migration = lab.postcopy(lab.a, lab.b)
+    migration = start(lab)
     cut_until_paused(lab, migration)
     for host in lab.hosts:
         host.daemon.terminate()
