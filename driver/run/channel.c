@@ -56,12 +56,15 @@ is_of_channel(int fd, const Channel *channel, struct tcp_info *info)
         return FALSE;
     if (info->tcpi_state != STATE_TCP_ESTABLISHED && info->tcpi_state != STATE_TCP_SYN_SENT)
         return FALSE;
-    /* A connection that is being made has no peer name yet: on the source, that is the one QEMU
-     * makes for the migration, or another that it makes just now and that a retry mends. */
-    if (channel->role == ROLE_SOURCE && info->tcpi_state == STATE_TCP_SYN_SENT)
-        return TRUE;
-    rc = channel->role == ROLE_SOURCE ? getpeername(fd, (struct sockaddr *)&address, &length)
-                                      : getsockname(fd, (struct sockaddr *)&address, &length);
+    /* Not getpeername(): that knows no peer while the connection is still being made. SO_PEERNAME
+     * does (inet_getname(), net/ipv4/af_inet.c, Linux), but takes no more room than the address
+     * needs; the port of either family is in the first bytes. */
+    if (channel->role == ROLE_SOURCE) {
+        length = sizeof(struct sockaddr_in);
+        rc = getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &address, &length);
+    } else {
+        rc = getsockname(fd, (struct sockaddr *)&address, &length);
+    }
     return rc == 0 && get_port(&address) == channel->port;
 }
 

@@ -258,6 +258,15 @@ test_break_connecting(void)
     g_assert_true(ends_is_closed(connecting));
     close(connecting);
 
+    /* QEMU connects to other things as well, its disks for one. */
+    connecting = ends_begin_connect(AF_INET, channel.port);
+    channel.port++;
+    poller.fd = connecting;
+    g_assert_cmpuint(channel_break(&channel), ==, 0);
+    g_assert_cmpint(poll(&poller, 1, 0), ==, 0);
+    close(connecting);
+    channel.port--;
+
     /* Nothing of the sort happens to the destination's QEMU. */
     connecting = ends_begin_connect(AF_INET, channel.port);
     channel.role = ROLE_DESTINATION;
