@@ -50,11 +50,12 @@ number_of(const char *domain)
     return g_str_equal(domain, "guest0") ? 0 : 1;
 }
 
+/* The destination first: the source asks as soon as it is paused. */
 static void
 emit_both(const char *status)
 {
-    world_migration_event(0, status);
     world_migration_event(1, status);
+    world_migration_event(0, status);
 }
 
 static gboolean

@@ -396,6 +396,30 @@ test_milestones(void)
     world_stop();
 }
 
+/* Once each time that the engine lets go of a migration, whatever happens in between. */
+static void
+test_settled(void)
+{
+    Migration *migration;
+
+    world_start();
+    migration = start(ROLE_SOURCE, 0, "guest");
+    give_peer(migration);
+    bring_to_postcopy(migration);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    g_assert_cmpuint(world_count_settled(), ==, 0);
+    migration_tell(migration, EVENT_PAUSE_REQUESTED, 0, NULL);
+    g_assert_cmpuint(world_count_settled(), ==, 1);
+    migration_tell(migration, EVENT_RECOVER_REQUESTED, 0, NULL);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_RECOVER, 0, NULL);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    g_assert_cmpuint(world_count_settled(), ==, 1);
+    migration_tell(migration, EVENT_QEMU_COMPLETED, 0, NULL);
+    g_assert_cmpuint(world_count_settled(), ==, 2);
+    forget(migration);
+    world_stop();
+}
+
 /* A pause is nobody's to hold callers for where there is nobody to ask. */
 static void
 test_not_held(void)
@@ -653,6 +677,7 @@ main(int argc, char **argv)
     g_test_add_func("/migration/facts", test_facts);
     g_test_add_func("/migration/finish-claimed-once", test_finish_claimed_once);
     g_test_add_func("/migration/milestones", test_milestones);
+    g_test_add_func("/migration/settled", test_settled);
     g_test_add_func("/migration/not-held", test_not_held);
     g_test_add_func("/migration/woken", test_woken);
     g_test_add_func("/migration/timeout", test_timeout);

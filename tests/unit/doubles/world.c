@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include "run/host.h"
+#include "run/listeners.h"
 #include "run/migration-priv.h"
 #include "run/phases.h"
 #include "stock/domain.h"
@@ -36,6 +37,7 @@ static struct {
     WorldQmpFn qemu;
     guint commands;
     guint finishes;
+    guint settled;
     GPtrArray *shown;
     virErrorNumber raised;
     char *raised_text;
@@ -313,6 +315,27 @@ phases_finish_ourselves(Migration *migration)
     g_mutex_unlock(&world.lock);
 }
 
+/* --- in place of listeners.c --- */
+
+void
+listeners_settle(const Status *status)
+{
+    g_mutex_lock(&world.lock);
+    world.settled++;
+    g_mutex_unlock(&world.lock);
+}
+
+guint
+world_count_settled(void)
+{
+    guint settled;
+
+    g_mutex_lock(&world.lock);
+    settled = world.settled;
+    g_mutex_unlock(&world.lock);
+    return settled;
+}
+
 /* --- the test's side --- */
 
 static gpointer
@@ -359,7 +382,7 @@ world_start(void)
     world.shown = g_ptr_array_new_with_free_func(g_free);
     world.stopped = world.disconnected = FALSE;
     world.recover_port = 49215;
-    world.commands = world.finishes = 0;
+    world.commands = world.finishes = world.settled = 0;
     world.qemu = NULL;
     world.engine = g_thread_new("engine", engine_thread, NULL);
     /* A loop that does not run yet cannot be told to stop. */

@@ -2,8 +2,9 @@
  * world.h: a host for migrations without libvirt's daemon and without QEMU
  *
  * Stands in, when the test is linked, for driver/run/host.c (an engine thread and threads for what
- * may block, both real), for driver/stock's QMP and errors (scripted and kept), and for the Finish
- * of driver/run/phases.c. The domains are those of libvirt's own test driver.
+ * may block, both real), for driver/stock's QMP and errors (scripted and kept), for the Finish of
+ * driver/run/phases.c and for driver/run/listeners.c. The domains are those of libvirt's own test
+ * driver.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -54,6 +55,9 @@ guint world_count_commands(void);
 
 /** Waits until Finish was called in place of the client as often as that, and not more often. */
 void world_wait_finishes(guint finishes);
+
+/** How often the clients' listeners were to be told what was held back from them. */
+guint world_count_settled(void);
 
 /** What was shown so far: "NAME ROLE STATE" or "withdrawn UUID ROLE", in order; to be freed. */
 GStrv world_get_shown(void);
