@@ -140,15 +140,14 @@ cookie_read(const char *data, int length, Cookie *cookie, GError **error)
     if (!doc)
         return FALSE;
     root = xmlDocGetRootElement(doc);
-    element = find_child(root, ELEMENT);
-    if (element && !read_element(element, cookie, error)) {
-        cookie_clear(cookie);
-        return FALSE;
-    }
     cookie->name = get_text(root, "name");
     cookie->uuid = get_text(root, "uuid");
     cookie->hostname = get_text(root, "hostname");
-    return TRUE;
+    element = find_child(root, ELEMENT);
+    if (!element || read_element(element, cookie, error))
+        return TRUE;
+    cookie->recover_port = 0;
+    return FALSE;
 }
 
 gboolean

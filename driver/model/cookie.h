@@ -43,7 +43,8 @@ typedef enum {
  * cookie_read:
  * @data: as it comes from the peer: not trusted, not necessarily terminated; may be NULL
  * @length: in bytes
- * @cookie: (out): to be cleared; zeroed on failure
+ * @cookie: (out): to be cleared, also on failure: our element alone may be what cannot be read, and
+ *   what libvirt itself says is then there all the same
  */
 gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **error);
 

@@ -95,13 +95,33 @@ test_refused(void)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
         g_autoptr(GError) error = NULL;
-        Cookie cookie;
+        g_auto(Cookie) cookie = {0};
 
         if (cookie_read(refused[i].xml, (int)strlen(refused[i].xml) + 1, &cookie, &error))
             g_error("accepted: %s", refused[i].xml);
         g_assert_error(error, COOKIE_ERROR, (int)refused[i].code);
         g_assert_null(cookie.id);
     }
+}
+
+/* What libvirt itself says holds all the same: whose migration it is that we have no part in. */
+static void
+test_refused_yet_named(void)
+{
+    static const char xml[] = "<qemu-migration><name>guest</name><uuid>" ID "</uuid>"
+                              "<hostname>a.example</hostname>"
+                              "<holdfast version='9' oldest='9' id='" ID "'><recover port='1'/>"
+                              "</holdfast></qemu-migration>";
+    g_autoptr(GError) error = NULL;
+    g_auto(Cookie) cookie = {0};
+
+    g_assert_false(cookie_read(xml, sizeof(xml), &cookie, &error));
+    g_assert_error(error, COOKIE_ERROR, COOKIE_ERROR_VERSION);
+    g_assert_cmpstr(cookie.name, ==, "guest");
+    g_assert_cmpstr(cookie.uuid, ==, ID);
+    g_assert_cmpstr(cookie.hostname, ==, "a.example");
+    g_assert_null(cookie.id);
+    g_assert_cmpuint(cookie.recover_port, ==, 0);
 }
 
 /* A newer peer that can still be understood is: what we do not know is passed over. */
@@ -142,6 +162,7 @@ main(int argc, char **argv)
     g_test_add_func("/cookie/added-once", test_added_once);
     g_test_add_func("/cookie/stock-peer", test_stock_peer);
     g_test_add_func("/cookie/refused", test_refused);
+    g_test_add_func("/cookie/refused-yet-named", test_refused_yet_named);
     g_test_add_func("/cookie/newer-peer", test_newer_peer);
     g_test_add_func("/cookie/truncated", test_truncated);
     return g_test_run();
