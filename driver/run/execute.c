@@ -188,6 +188,9 @@ arm_job(gpointer opaque, gpointer unused)
             migration_post(migration, EVENT_ARMED, port, NULL);
             return;
         }
+        /* QEMU itself says when it is the port; anything else is as bad on the next one. */
+        if (!g_error_matches(error, QMP_ERROR, QMP_ERROR_COMMAND))
+            break;
     }
     migration_post(migration, EVENT_ARM_FAILED, 0,
                    error ? error->message : "no port is free to listen on");
