@@ -460,26 +460,27 @@ migration_sync(Migration *migration)
     migration_tell(migration, EVENT_QEMU_SETUP, 0, NULL);
 }
 
+static gboolean
+read_flag(const gboolean *flag)
+{
+    gboolean value;
+
+    g_mutex_lock(&registry.lock);
+    value = *flag;
+    g_mutex_unlock(&registry.lock);
+    return value;
+}
+
 gboolean
 migration_has_peer(Migration *migration)
 {
-    gboolean has;
-
-    g_mutex_lock(&registry.lock);
-    has = migration->has_peer;
-    g_mutex_unlock(&registry.lock);
-    return has;
+    return read_flag(&migration->has_peer);
 }
 
 gboolean
 migration_can_ask(Migration *migration)
 {
-    gboolean can;
-
-    g_mutex_lock(&registry.lock);
-    can = migration->can_ask;
-    g_mutex_unlock(&registry.lock);
-    return can;
+    return read_flag(&migration->can_ask);
 }
 
 virConnectPtr
@@ -547,12 +548,7 @@ migration_set_undefine(Migration *migration, gboolean undefine)
 gboolean
 migration_is_to_undefine(Migration *migration)
 {
-    gboolean undefine;
-
-    g_mutex_lock(&registry.lock);
-    undefine = migration->undefine;
-    g_mutex_unlock(&registry.lock);
-    return undefine;
+    return read_flag(&migration->undefine);
 }
 
 gboolean

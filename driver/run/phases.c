@@ -12,6 +12,7 @@
 #include "run/host.h"
 #include "run/migration.h"
 #include "run/outcome.h"
+#include "run/params.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/table.h"
@@ -33,16 +34,6 @@ read_policy(const char *xml, const char *name)
     if (error)
         g_warning("domain %s: %s; the host's defaults are used", name, error->message);
     return g_steal_pointer(&defaults);
-}
-
-static const char *
-get_string(virTypedParameterPtr params, int nparams, const char *name)
-{
-    const char *value = NULL;
-
-    if (virTypedParamsGetString(params, nparams, name, &value) < 0)
-        virResetLastError();
-    return value;
 }
 
 /* tcp:HOST:PORT as libvirt's Prepare makes it, or tcp://HOST:PORT as a person gives it. */
@@ -175,7 +166,7 @@ phases_perform(virDomainPtr dom,
     if (migration && migration_get_role(migration) != ROLE_SOURCE)
         g_clear_pointer(&migration, migration_unref);
     if (migration)
-        learn_destination(migration, dom, get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
+        learn_destination(migration, dom, params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
                           cookiein, cookieinlen);
     rc = TABLE_STOCK(domainMigratePerform3Params)(dom, NULL, params, nparams, cookiein, cookieinlen,
                                                   cookieout, cookieoutlen, flags);
@@ -206,7 +197,7 @@ expect(virTypedParameterPtr params,
     g_auto(Cookie) cookie = {0};
     g_autoptr(GError) error = NULL;
     g_autoptr(Policy) policy = NULL;
-    const char *name = get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
+    const char *name = params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
     Migration *migration;
     guint8 uuid[UUID_BYTES];
 
@@ -220,7 +211,7 @@ expect(virTypedParameterPtr params,
     }
     if (!name)
         name = cookie.name;
-    policy = read_policy(get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_XML), name);
+    policy = read_policy(params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_XML), name);
     migration = migration_start(ROLE_DESTINATION, cookie.id, uuid, name, policy, flags);
     if (migration)
         migration_set_source(migration, cookie.hostname);
@@ -268,7 +259,7 @@ phases_prepare(virConnectPtr dconn,
     }
     migration_keep_connection(migration, dconn);
     learn_incoming(migration, dconn,
-                   *uri_out ? *uri_out : get_string(params, nparams, VIR_MIGRATE_PARAM_URI));
+                   *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI));
     if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), host_get_recover_port(),
                     &error))
         g_warning("migration %s: it will not recover by itself: %s", migration_get_id(migration),
@@ -338,7 +329,7 @@ phases_finish(virConnectPtr dconn,
               unsigned int flags,
               int cancelled)
 {
-    const char *name = get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
+    const char *name = params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
     g_autoptr(Migration) migration =
         !(flags & VIR_MIGRATE_OFFLINE) ? migration_find_incoming(dconn, name) : NULL;
     virDomainPtr dom;

@@ -12,19 +12,10 @@
 #include "model/cookie.h"
 #include "run/error.h"
 #include "run/outcome.h"
+#include "run/params.h"
 #include "run/requests.h"
 #include "stock/error.h"
 #include "stock/table.h"
-
-static const char *
-get_string(virTypedParameterPtr params, int nparams, const char *name)
-{
-    const char *value = NULL;
-
-    if (virTypedParamsGetString(params, nparams, name, &value) < 0)
-        virResetLastError();
-    return value;
-}
 
 Migration *
 resume_find_source(virDomainPtr dom)
@@ -103,7 +94,7 @@ resume_prepare(virTypedParameterPtr params,
         return TRUE;
     }
     /* The way is the engines' to find; libvirt's protocol wants a URI all the same. */
-    if (!get_string(params, nparams, VIR_MIGRATE_PARAM_URI))
+    if (!params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI))
         *uri_out = strdup(RESUME_URI_SESSION);
     *rc = 0;
     return TRUE;
@@ -117,7 +108,7 @@ recover(Migration *migration,
         unsigned int flags,
         guint64 timeout_ms)
 {
-    const char *uri = get_string(params, nparams, VIR_MIGRATE_PARAM_URI);
+    const char *uri = params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI);
     g_autoptr(GError) error = NULL;
     g_autoptr(Status) status = NULL;
     guint recoveries = 0;
@@ -180,7 +171,7 @@ resume_perform_p2p(virDomainPtr dom,
                    unsigned int flags)
 {
     g_autoptr(Migration) migration = resume_find_source(dom);
-    const char *wait = get_string(params, nparams, RESUME_PARAM_WAIT);
+    const char *wait = params_get_string(params, nparams, RESUME_PARAM_WAIT);
     unsigned long long timeout_ms = 0;
 
     if (!migration) {
@@ -202,7 +193,7 @@ gboolean
 resume_finish(
     virConnectPtr dconn, virTypedParameterPtr params, int nparams, int cancelled, virDomainPtr *dom)
 {
-    const char *name = get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
+    const char *name = params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
     g_autoptr(Migration) migration = migration_find_incoming(dconn, name);
     g_autoptr(Status) status = NULL;
 
