@@ -201,3 +201,22 @@ def test_a_lab_goes_with_the_process_that_made_it(lab, number):
     process.wait(60)
     wait(lambda: not any(os.path.exists(path) for path in namespaces), 60, "namespaces gone")
     wait(lambda: not os.path.exists(f"/var/tmp/{prefix}"), 60, "its directory gone")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT],
+                         ids=lambda number: number.name)
+def test_the_labs_of_a_run_in_parallel_go_with_it(lab, number):
+    prefix = f"{lab.prefix}.run"
+    names = [f"{prefix}.gw{worker}-{host}" for worker in (0, 1) for host in ("a", "b", "switch")]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-n", "2", "-k", "restarted_daemon", __file__],
+        env={**os.environ, "HOLDFAST_LAB_PREFIX": prefix}, cwd=os.path.dirname(__file__),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    wait(lambda: all(os.path.exists(f"/run/netns/{name}") for name in names), 60, "both labs")
+    run.send_signal(number)
+    run.wait(60)
+    wait(lambda: not any(os.path.exists(f"/run/netns/{name}") for name in names), 60,
+         "namespaces gone")
+    wait(lambda: not any(os.path.exists(f"/var/tmp/{prefix}.gw{n}") for n in (0, 1)), 60,
+         "directories gone")

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Brings a migration to a phase in which something is then done to it."""
+
+# All that a guest's memory goes over but the port on which the hosts talk of recoveries, which is
+# the last of the range: a recovery is begun, and its first packet is lost.
+RECOVERY_PORTS = "49152-49214"
+
+POSTCOPY = ("postcopy-active", "paused", "recovering")
+ALL = ("precopy", *POSTCOPY)
+
+
+def reach(lab, phase, *flags, **options):
+    """Starts a migration from a to b that is held in the phase -> Migration. `lab.net.restore()`
+    lets it go on.
+
+    precopy          memory is copied, and would be for half a minute
+    postcopy-active  for about seven seconds
+    paused           after an outage that lasts
+    recovering       the source connects to the destination, and gets no answer
+    """
+    if phase == "precopy":
+        migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "5", *flags, **options)
+        migration.wait_status("active")
+        return migration
+    migration = lab.postcopy(lab.a, lab.b, *flags, **options)
+    if phase == "paused":
+        lab.net.cut("migration")
+        migration.wait_status("postcopy-paused")
+    elif phase == "recovering":
+        lab.net.cut("migration", port=RECOVERY_PORTS)
+        migration.wait_status("postcopy-recover-setup", hosts=[lab.a])
+    return migration

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Who wants to stop a migration is obeyed before postcopy and refused in it, as by libvirt itself;
+what is refused changes nothing."""
+import pytest
+
+from holdfast_lab import phases, wait
+
+SESSION = "org.holdfast.Migration1.Session"
+REFUSED = "cannot abort migration in post-copy mode"
+
+by_driver = pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
+in_postcopy = pytest.mark.parametrize("phase", phases.POSTCOPY)
+
+
+def assert_moved(lab, guest, migration):
+    migration.succeed(180)
+    assert lab.a.domain_state() is None
+    assert lab.b.is_persistent("guest")
+    guest.witness_ok(lab.b)
+
+
+@by_driver
+@pytest.mark.parametrize("how", ["domjobabort", "ctrl-c"])
+def test_in_precopy(lab, guest, how, p2p):
+    migration = phases.reach(lab, "precopy", p2p=p2p, terminal=how == "ctrl-c")
+    if how == "ctrl-c":
+        migration.interrupt()
+    else:
+        lab.a.virsh("domjobabort", "guest")
+    migration.fail(30)
+    assert "canceled by client" in migration.output
+    wait(lambda: lab.b.domains() == [], 20, "the destination gone")
+    assert lab.a.domain_state(reason=True) == "running (migration canceled)"
+    guest.witness_ok(lab.a)
+    # and nothing of it is left that would be in the way of the next
+    lab.migrate(lab.a, lab.b, "--postcopy", p2p=p2p).succeed()
+    guest.witness_ok(lab.b)
+
+
+@by_driver
+@in_postcopy
+def test_domjobabort_is_refused(lab, guest, phase, p2p):
+    migration = phases.reach(lab, phase, "--undefinesource", "--persistent", p2p=p2p)
+    for _ in range(2):
+        refused = lab.a.virsh("domjobabort", "guest", check=False, timeout=10)
+        assert REFUSED in refused.stderr, refused
+        assert not lab.b.virsh("domjobabort", "guest", check=False, timeout=10).ok
+    lab.net.restore()
+    assert_moved(lab, guest, migration)
+
+
+@by_driver
+@in_postcopy
+def test_ctrl_c_is_refused(lab, guest, phase, p2p):
+    migration = phases.reach(lab, phase, "--undefinesource", "--persistent", p2p=p2p,
+                             terminal=True)
+    migration.interrupt()
+    lab.net.restore()
+    assert_moved(lab, guest, migration)
+
+
+@by_driver
+@pytest.mark.parametrize("phase", ["paused", "recovering"])
+def test_a_persons_pause_of_what_is_not_active(lab, guest, phase, p2p):
+    """It becomes the person's: the call fails, and nothing resumes before the person says so."""
+    migration = phases.reach(lab, phase, "--undefinesource", "--persistent", p2p=p2p)
+    path = lab.a.wait_dbus_signal("Paused")["path"]
+    lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
+    migration.fail(60)
+    assert "cause is unknown" not in migration.output and "error: " in migration.output
+    lab.net.restore()
+    wait(lambda: lab.a.dbus_property(path, SESSION, "State") == "postcopy-paused", 30, "a pause")
+    assert lab.a.dbus_property(path, SESSION, "Reason") == "operator"
+    lab.a.virsh("migrate-recover", "guest", timeout=60)
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest gone from a")
+    guest.witness_ok(lab.b)
+
+
+@by_driver
+def test_before_anything_has_moved(lab, guest, p2p):
+    """In setup: the destination does not answer, and the source waits for it."""
+    lab.b.daemon.stop()
+    migration = lab.migrate(lab.a, lab.b, "--postcopy", p2p=p2p, terminal=True)
+    migration.interrupt()
+    lab.b.daemon.cont()
+    migration.fail(60)
+    assert "error: " in migration.output and "cause is unknown" not in migration.output
+    wait(lambda: lab.b.domains() == [], 30, "no guest on b")
+    guest.witness_ok(lab.a)
+    lab.migrate(lab.a, lab.b, "--postcopy", p2p=p2p).succeed()
+    guest.witness_ok(lab.b)
