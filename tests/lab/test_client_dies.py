@@ -27,7 +27,7 @@ def test_in_postcopy(lab, guest, phase, p2p):
     """It goes on without the client, through the recovery too."""
     migration = phases.reach(lab, phase, "--undefinesource", "--persistent", p2p=p2p)
     die(migration)
-    lab.net.restore()
+    phases.let_go(lab)
     assert_moves(lab, guest)
     wait(lambda: lab.a.domain_state() is None, 20, "the guest to be undefined on a, as asked")
     assert lab.b.is_persistent("guest")
@@ -58,8 +58,9 @@ def test_its_connection_to_the_destination_breaks(lab, guest, phase):
     """virsh runs on a; it cannot see b any more, but the hosts can over the migration network.
     It cannot be told that all went well; both hosts still finish."""
     migration = phases.reach(lab, phase, "--undefinesource", "--persistent", p2p=False)
-    lab.net.restore()
     lab.net.cut("management")
+    lab.net.restore([cut for cut in lab.net.cuts if cut.network == "migration"])
+    lab.a.virsh("migrate-setspeed", "guest", "4", "--postcopy")
     assert_moves(lab, guest)
     migration.fail(120)
     assert "error: " in migration.output and "cause is unknown" not in migration.output

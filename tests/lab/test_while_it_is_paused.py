@@ -51,7 +51,7 @@ def test_nothing_hangs(lab, guest, phase, p2p):
         assert on_a[words][0] and on_b[words][0], words
     assert lab.a.domain_state(reason=True).startswith("paused (post-copy")
     assert lab.b.domain_state(reason=True).startswith("running (post-copy")
-    lab.net.restore()
+    phases.let_go(lab)
     migration.succeed(180)
     guest.witness_ok(lab.b)
     assert lab.a.domain_state() is None

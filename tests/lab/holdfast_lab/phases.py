@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Brings a migration to a phase in which something is then done to it."""
+"""Brings a migration to a phase in which something is then done to it, and lets it go on."""
+from .wait import wait
 
 # All that a guest's memory goes over but the port on which the hosts talk of recoveries, which is
 # the last of the range: a recovery is begun, and its first packet is lost.
@@ -10,19 +11,21 @@ ALL = ("precopy", *POSTCOPY)
 
 
 def reach(lab, phase, *flags, **options):
-    """Starts a migration from a to b that is held in the phase -> Migration. `lab.net.restore()`
-    lets it go on.
+    """Starts a migration from a to b that is held in the phase -> Migration.
 
-    precopy          memory is copied, and would be for half a minute
-    postcopy-active  for about seven seconds
+    precopy          memory is copied, and would be for a minute
+    postcopy-active  for half a minute
     paused           after an outage that lasts
     recovering       the source connects to the destination, and gets no answer
     """
     if phase == "precopy":
         migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "5", *flags, **options)
         migration.wait_status("active")
+        # QEMU calls it a failure when it is cancelled before its first page
+        wait(lambda: "MiB" in lab.a.jobinfo("guest").get("Data processed", ""), 30,
+             "memory on its way")
         return migration
-    migration = lab.postcopy(lab.a, lab.b, *flags, **options)
+    migration = lab.postcopy(lab.a, lab.b, *flags, postcopy_bandwidth=1, **options)
     if phase == "paused":
         lab.net.cut("migration")
         migration.wait_status("postcopy-paused")
@@ -30,3 +33,9 @@ def reach(lab, phase, *flags, **options):
         lab.net.cut("migration", port=RECOVERY_PORTS)
         migration.wait_status("postcopy-recover-setup", hosts=[lab.a])
     return migration
+
+
+def let_go(lab, guest="guest"):
+    """The networks are whole again, and what is left takes a second or two."""
+    lab.net.restore()
+    lab.a.virsh("migrate-setspeed", guest, "200", "--postcopy")
