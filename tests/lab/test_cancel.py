@@ -44,7 +44,6 @@ def test_domjobabort_is_refused(lab, guest, phase, p2p):
     for _ in range(2):
         refused = lab.a.virsh("domjobabort", "guest", check=False, timeout=10)
         assert REFUSED in refused.stderr, refused
-        assert not lab.b.virsh("domjobabort", "guest", check=False, timeout=10).ok
     phases.let_go(lab)
     assert_moved(lab, guest, migration)
 
@@ -59,17 +58,9 @@ def test_ctrl_c_is_refused(lab, guest, phase, p2p):
     assert_moved(lab, guest, migration)
 
 
-@by_driver
-@pytest.mark.parametrize("phase", ["paused", "recovering"])
-def test_a_persons_pause_of_what_is_not_active(lab, guest, phase, p2p):
-    """It becomes the person's: the call fails, and nothing resumes before the person says so."""
-    migration = phases.reach(lab, phase, "--undefinesource", "--persistent", p2p=p2p)
+def assert_paused_by_a_person(lab, guest):
     path = lab.a.wait_dbus_signal("Paused")["path"]
-    lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
-    migration.fail(60)
-    assert "cause is unknown" not in migration.output and "error: " in migration.output
-    phases.let_go(lab)
-    wait(lambda: lab.a.dbus_property(path, SESSION, "State") == "postcopy-paused", 30, "a pause")
+    assert lab.a.dbus_property(path, SESSION, "State") == "postcopy-paused"
     assert lab.a.dbus_property(path, SESSION, "Reason") == "operator"
     lab.a.virsh("migrate-recover", "guest", timeout=60)
     wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
@@ -78,15 +69,49 @@ def test_a_persons_pause_of_what_is_not_active(lab, guest, phase, p2p):
 
 
 @by_driver
-def test_before_anything_has_moved(lab, guest, p2p):
-    """In setup: the destination does not answer, and the source waits for it."""
+def test_a_persons_pause_in_an_outage(lab, guest, p2p):
+    """It becomes the person's: the call fails, and nothing resumes before the person says so."""
+    migration = phases.reach(lab, "paused", "--undefinesource", "--persistent", p2p=p2p)
+    lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
+    phases.let_go(lab)
+    migration.fail(60)
+    assert "cause is unknown" not in migration.output and "error: " in migration.output
+    assert_paused_by_a_person(lab, guest)
+
+
+@pytest.mark.xfail(strict=True, reason="the destination, which holds Finish, is told over the "
+                   "network that is down; the client waits for that network")
+@by_driver
+def test_a_persons_pause_in_an_outage_that_lasts(lab, guest, p2p):
+    """libvirt's own connection is whole: the client need not wait for the other network."""
+    migration = phases.reach(lab, "paused", "--undefinesource", "--persistent", p2p=p2p)
+    lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
+    migration.fail(40)
+
+
+@pytest.mark.xfail(strict=True, reason="QEMU refuses migrate-pause in postcopy-recover-setup")
+@by_driver
+def test_a_persons_pause_of_a_recovery(lab, guest, p2p):
+    migration = phases.reach(lab, "recovering", "--undefinesource", "--persistent", p2p=p2p)
+    lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
+    phases.let_go(lab)
+    migration.fail(60)
+    assert_paused_by_a_person(lab, guest)
+
+
+@pytest.mark.parametrize("driver", ["stock_lab", pytest.param("lab", marks=pytest.mark.xfail(
+    strict=True, reason="the job begins when the destination has answered"))])
+def test_while_the_destination_does_not_answer(request, driver):
+    """Peer-to-peer: there is a job from the beginning, which guards the domain and can be
+    aborted."""
+    lab = request.getfixturevalue(driver)
+    guest = lab.guest().start(lab.a)
     lab.b.daemon.stop()
-    migration = lab.migrate(lab.a, lab.b, "--postcopy", p2p=p2p, terminal=True)
-    migration.interrupt()
+    migration = lab.migrate(lab.a, lab.b, "--postcopy")
+    wait(lambda: lab.a.jobinfo(guest).get("Job type") == "Unbounded", 10, "a job on the source")
+    lab.a.virsh("domjobabort", "guest")
     lab.b.daemon.cont()
     migration.fail(60)
-    assert "error: " in migration.output and "cause is unknown" not in migration.output
+    assert "canceled by client" in migration.output
     wait(lambda: lab.b.domains() == [], 30, "no guest on b")
     guest.witness_ok(lab.a)
-    lab.migrate(lab.a, lab.b, "--postcopy", p2p=p2p).succeed()
-    guest.witness_ok(lab.b)
