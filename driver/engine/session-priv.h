@@ -84,5 +84,7 @@ void session_ask(Session *session);
 void session_ask_later(Session *session);
 /** Sets going what a state needs from the world: timers, the watchdog, a question to the peer. */
 void session_attend(Session *session);
+/** The pause is a person's from now on. */
+void session_pause_by_person(Session *session);
 /** Whether the session brings a pause to its end without being asked. */
 gboolean session_recovers_itself(const Session *session);

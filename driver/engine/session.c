@@ -254,6 +254,14 @@ end_pause(Session *session)
     session_emit(session, EFFECT_STOP_GIVE_UP_TIMER, 0, NULL);
 }
 
+/* Whoever asked for the end of this pause before has been overruled. */
+void
+session_pause_by_person(Session *session)
+{
+    session->reason = REASON_OPERATOR;
+    session->wanted = FALSE;
+}
+
 static void
 enter_paused(Session *session, MigrationState from)
 {
@@ -261,7 +269,7 @@ enter_paused(Session *session, MigrationState from)
     if (from == STATE_POSTCOPY_ACTIVE)
         begin_pause(session);
     else if (session->pending_reason == REASON_OPERATOR)
-        session->reason = REASON_OPERATOR;
+        session_pause_by_person(session);
     session->pending_reason = REASON_NONE;
 
     session->armed_port = 0;
@@ -280,6 +288,14 @@ enter_paused(Session *session, MigrationState from)
     }
 }
 
+/* Where nobody can resume, a channel that TCP may still save is not broken. */
+static void
+watch(Session *session)
+{
+    if (session->paths > 0)
+        session_emit(session, EFFECT_WATCH, 0, NULL);
+}
+
 void
 session_attend(Session *session)
 {
@@ -287,13 +303,13 @@ session_attend(Session *session)
     case STATE_POSTCOPY_ACTIVE:
         if (session->role == ROLE_DESTINATION && !session->finish_called)
             session_emit(session, EFFECT_START_STATE_TIMER, FINISH_DEADLINE_MS, NULL);
-        session_emit(session, EFFECT_WATCH, 0, NULL);
+        watch(session);
         break;
     case STATE_POSTCOPY_RECOVER_SETUP:
     case STATE_POSTCOPY_RECOVER:
         session_emit(session, EFFECT_START_STATE_TIMER, state_traits[session->state].deadline_ms,
                      NULL);
-        session_emit(session, EFFECT_WATCH, 0, NULL);
+        watch(session);
         break;
     case STATE_POSTCOPY_PAUSED:
         if (session->role == ROLE_SOURCE)

@@ -81,11 +81,11 @@ pause_active(Session *session, const Event *event)
 static void
 pause_paused(Session *session, const Event *event)
 {
-    if (session->reason != REASON_OPERATOR) {
-        session->reason = REASON_OPERATOR;
+    gboolean was_persons = session->reason == REASON_OPERATOR;
+
+    session_pause_by_person(session);
+    if (!was_persons)
         session_note(session);
-    }
-    session->wanted = FALSE;
     session->changed = TRUE;
     if (session->role == ROLE_SOURCE)
         session_ask(session);

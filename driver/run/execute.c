@@ -167,33 +167,51 @@ arm_at(const Migration *migration, guint16 port, gboolean ipv6, GError **error)
     return reply != NULL;
 }
 
-static void
-arm_job(gpointer opaque, gpointer unused)
+/* Tries the ports from the top, where libvirt comes last. 0 with @error set if none will do. */
+static guint16
+arm_anywhere(const Migration *migration, GError **error)
 {
-    g_autoptr(Command) command = opaque;
-    Migration *migration = command->migration;
-    g_autoptr(GError) error = NULL;
     guint attempts = 0;
     gboolean ipv6;
 
     for (guint port = HOST_RECOVER_PORT_MAX;
          port >= HOST_RECOVER_PORT_MIN && attempts < LISTEN_ATTEMPTS; port--) {
-        if (command->port && port != command->port)
-            continue;
         if (!is_port_free((guint16)port, &ipv6))
             continue;
         attempts++;
-        g_clear_error(&error);
-        if (arm_at(migration, (guint16)port, ipv6, &error)) {
-            migration_post(migration, EVENT_ARMED, port, NULL);
-            return;
-        }
+        g_clear_error(error);
+        if (arm_at(migration, (guint16)port, ipv6, error))
+            return (guint16)port;
         /* QEMU itself says when it is the port; anything else is as bad on the next one. */
-        if (!g_error_matches(error, QMP_ERROR, QMP_ERROR_COMMAND))
-            break;
+        if (!g_error_matches(*error, QMP_ERROR, QMP_ERROR_COMMAND))
+            return 0;
     }
-    migration_post(migration, EVENT_ARM_FAILED, 0,
-                   error ? error->message : "no port is free to listen on");
+    if (!*error)
+        g_set_error_literal(error, QMP_ERROR, QMP_ERROR_COMMAND, "no port is free to listen on");
+    return 0;
+}
+
+static void
+arm_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Command) command = opaque;
+    g_autoptr(GError) error = NULL;
+    guint16 port = command->port;
+    gboolean ipv6;
+
+    /* A port that a person names is QEMU's to judge: it may listen there already, for an answer
+     * that was lost, and closes that first (qmp_migrate_recover(), migration/migration.c, 10.0). */
+    if (port) {
+        is_port_free(port, &ipv6);
+        if (!arm_at(command->migration, port, ipv6, &error))
+            port = 0;
+    } else {
+        port = arm_anywhere(command->migration, &error);
+    }
+    if (port)
+        migration_post(command->migration, EVENT_ARMED, port, NULL);
+    else
+        migration_post(command->migration, EVENT_ARM_FAILED, 0, error->message);
 }
 
 /* --- the other host --- */

@@ -41,6 +41,7 @@ struct Migration {
     gboolean has_peer;
     gboolean can_ask;
     gboolean undefine;
+    gboolean undefine_taken;
     guint confirms;
     gboolean finish_claimed;
     virConnectPtr dconn; /* destination: the client's */

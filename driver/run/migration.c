@@ -552,6 +552,18 @@ migration_is_to_undefine(Migration *migration)
 }
 
 gboolean
+migration_take_undefine(Migration *migration)
+{
+    gboolean undefine;
+
+    g_mutex_lock(&registry.lock);
+    undefine = migration->undefine && !migration->undefine_taken;
+    migration->undefine_taken = TRUE;
+    g_mutex_unlock(&registry.lock);
+    return undefine;
+}
+
+gboolean
 migration_is_confirmed(Migration *migration)
 {
     gboolean confirmed;

@@ -78,6 +78,9 @@ void migration_set_override(Migration *migration, const char *host, guint16 port
 /** Whether libvirt is to forget the domain at the source if the migration ends without a client. */
 void migration_set_undefine(Migration *migration, gboolean undefine);
 gboolean migration_is_to_undefine(Migration *migration);
+/** The same, but TRUE once at most: when the domain leaves this host another time, that is another
+ * migration's business, also if that one does not pass through us. */
+gboolean migration_take_undefine(Migration *migration);
 
 typedef enum {
     /* terminal, or stock libvirt's answer is the one to give: an operator's pause, manual recovery

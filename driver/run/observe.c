@@ -44,7 +44,7 @@ check_undefine_cb(gpointer opaque)
 {
     Migration *migration = opaque;
 
-    if (migration_is_to_undefine(migration) && !migration_is_confirmed(migration))
+    if (migration_take_undefine(migration) && !migration_is_confirmed(migration))
         host_run(undefine_job, migration);
     else
         migration_unref(migration);
@@ -61,6 +61,9 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
         return 0;
     migration = migration_find(uuid);
     if (!migration)
+        return 0;
+    /* The late word of how it left when it was here before; it comes back just now. */
+    if (migration->role == ROLE_DESTINATION && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED)
         return 0;
     if (migration->role == ROLE_SOURCE && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) {
         migration_post(migration, EVENT_CALL_COMPLETED, 0, NULL);

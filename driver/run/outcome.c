@@ -90,7 +90,8 @@ outcome_undefine_source(Migration *migration)
 {
     const unsigned int flags = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
                                VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-                               VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+                               VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+                               VIR_DOMAIN_UNDEFINE_KEEP_TPM; /* it may be on shared storage */
     gboolean forgotten = FALSE;
     virConnectPtr connection;
     virDomainPtr dom;

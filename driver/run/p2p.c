@@ -54,16 +54,25 @@ open_destination(const char *dconnuri)
     return dconn;
 }
 
-/* The client's answer when libvirt's protocol has failed: what counts is where the guest is. */
+static Migration *
+find_migration(virDomainPtr dom)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+
+    return virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+}
+
+/* The client's answer when libvirt's protocol has failed: what counts is where the guest is.
+ * @before: what was known before; that is some earlier migration, or one under way that libvirt let
+ * no other begin beside, and says nothing about this one. */
 static int
-settle(virDomainPtr dom)
+settle(virDomainPtr dom, const Migration *before)
 {
     virErrorPtr saved = stock_error_save();
-    unsigned char uuid[VIR_UUID_BUFLEN];
-    g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+    g_autoptr(Migration) migration = find_migration(dom);
     g_autoptr(Status) status = NULL;
 
-    if (migration) {
+    if (migration && migration != before) {
         migration_sync(migration);
         migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
     }
@@ -87,6 +96,7 @@ p2p_perform(virDomainPtr dom,
             int nparams,
             unsigned int flags)
 {
+    g_autoptr(Migration) before = find_migration(dom);
     virDomainPtr own = get_own_domain(dom);
     virConnectPtr dconn = own ? open_destination(dconnuri) : NULL;
     virDomainPtr moved = NULL;
@@ -95,7 +105,7 @@ p2p_perform(virDomainPtr dom,
     if (dconn) {
         moved = virDomainMigrate3(own, dconn, params, (unsigned int)nparams,
                                   flags & ~(unsigned int)VIR_MIGRATE_PEER2PEER);
-        rc = moved ? 0 : settle(dom);
+        rc = moved ? 0 : settle(dom, before);
     }
     if (moved)
         virDomainFree(moved);

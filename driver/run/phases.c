@@ -138,6 +138,10 @@ learn_destination(
                   error->message);
     if (!cookie.id || g_strcmp0(cookie.id, migration_get_id(migration)) != 0)
         cookie.recover_port = 0;
+    if (!cookie.recover_port && (migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
+        g_message("migration %s: the destination has no Holdfast that can be asked: an outage in "
+                  "postcopy comes to what it does in stock libvirt",
+                  migration_get_id(migration));
     if (!parse_uri(uri, &host, &port)) {
         /* A UNIX socket or RDMA: paused and told, but there is no network that we could ask over.
          */
@@ -247,16 +251,15 @@ phases_prepare(virConnectPtr dconn,
     g_autoptr(GError) error = NULL;
     int rc;
 
-    if (!(flags & VIR_MIGRATE_OFFLINE))
-        migration = expect(params, nparams, cookiein, cookieinlen, flags);
     rc = TABLE_STOCK(domainMigratePrepare3Params)(dconn, params, nparams, cookiein, cookieinlen,
                                                   cookieout, cookieoutlen, uri_out, flags);
+    if (rc < 0 || (flags & VIR_MIGRATE_OFFLINE))
+        return rc;
+    /* Only now: a Prepare that libvirt refuses, because the domain is here or on its way, must not
+     * take the place of the migration that it is here by. */
+    migration = expect(params, nparams, cookiein, cookieinlen, flags);
     if (!migration)
         return rc;
-    if (rc < 0) {
-        tell_outcome(migration, EVENT_CALL_FAILED);
-        return rc;
-    }
     migration_keep_connection(migration, dconn);
     learn_incoming(migration, dconn,
                    *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI));

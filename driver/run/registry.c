@@ -45,6 +45,9 @@ retire_cb(gpointer opaque)
     g_autoptr(Migration) successor = migration_find(migration->uuid);
 
     migration_step(migration, EVENT_CALL_CANCELLED, 0, NULL);
+    /* In postcopy nothing is cancelled, but whoever waits must not wait for ever, and what is still
+     * on its way here must not set it going again. */
+    migration_step(migration, EVENT_QEMU_GONE, 0, "another migration of the domain began");
     execute_end(migration);
     if (!successor)
         host_get_show()->withdraw(migration->status->uuid, migration->role);

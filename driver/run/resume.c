@@ -43,12 +43,18 @@ char *
 resume_begin(
     Migration *migration, virDomainPtr dom, char **cookieout, int *cookieoutlen, unsigned int flags)
 {
-    char *xml =
-        TABLE_STOCK(domainGetXMLDesc)(dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
     g_autoptr(GError) error = NULL;
-    char *cookie = strdup("<qemu-migration/>");
-    int length = cookie ? (int)strlen(cookie) : 0;
+    char *xml, *cookie;
+    int length;
 
+    /* A stock destination must not even see it: libvirt 11.2 and 11.3 would crash. */
+    if (!requests_check_recover(migration, &error)) {
+        error_raise(error);
+        return NULL;
+    }
+    xml = TABLE_STOCK(domainGetXMLDesc)(dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
+    cookie = strdup("<qemu-migration/>");
+    length = cookie ? (int)strlen(cookie) : 0;
     if (!xml || !cookie_add(&cookie, &length, migration_get_id(migration), 0, &error)) {
         if (error)
             error_raise(error);

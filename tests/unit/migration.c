@@ -88,6 +88,23 @@ count_registered(void)
     return count;
 }
 
+typedef struct {
+    Migration *migration;
+    MigrationMilestone milestone;
+    MigrationState ended;
+} Waiter;
+
+static gpointer
+wait_thread(gpointer opaque)
+{
+    Waiter *waiter = opaque;
+    g_autoptr(Status) status = NULL;
+
+    g_assert_true(migration_wait(waiter->migration, waiter->milestone, 0, 0, &status));
+    waiter->ended = status->state;
+    return NULL;
+}
+
 /* --- the registry --- */
 
 static void
@@ -160,6 +177,35 @@ test_replaced(void)
     g_assert_cmpstr(shown[g_strv_length(shown) - 1], ==, "guest source setup");
     for (char **line = shown; *line; line++)
         g_assert_false(g_str_has_prefix(*line, "withdrawn"));
+    forget(fresh);
+    world_stop();
+}
+
+/* Whoever waits for one whose place is taken is let go, and it comes to rest. */
+static void
+test_replaced_in_pause(void)
+{
+    Waiter waiter;
+    GThread *thread;
+    Migration *old, *fresh;
+
+    world_start();
+    old = start(ROLE_SOURCE, 0, "guest");
+    give_peer(old);
+    bring_to_postcopy(old);
+    migration_tell(old, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    waiter = (Waiter){old, MIGRATION_SETTLED, STATE_SETUP};
+    thread = g_thread_new("waiter", wait_thread, &waiter);
+    fresh = start(ROLE_DESTINATION, 0, "guest");
+    g_thread_join(thread);
+    g_assert_cmpint(waiter.ended, ==, STATE_FAILED);
+    /* What was on its way to it. */
+    migration_tell(old, EVENT_RESUME_FAILED, 0, "late");
+    migration_tell(old, EVENT_TIMER_STATE, 0, NULL);
+    world_settle();
+    g_assert_null(old->state_timer);
+    g_assert_null(old->call);
+    migration_unref(old);
     forget(fresh);
     world_stop();
 }
@@ -437,23 +483,6 @@ test_not_held(void)
     world_stop();
 }
 
-typedef struct {
-    Migration *migration;
-    MigrationMilestone milestone;
-    MigrationState ended;
-} Waiter;
-
-static gpointer
-wait_thread(gpointer opaque)
-{
-    Waiter *waiter = opaque;
-    g_autoptr(Status) status = NULL;
-
-    g_assert_true(migration_wait(waiter->migration, waiter->milestone, 0, 0, &status));
-    waiter->ended = status->state;
-    return NULL;
-}
-
 static void
 test_woken(void)
 {
@@ -670,6 +699,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/migration/found", test_found);
     g_test_add_func("/migration/replaced", test_replaced);
+    g_test_add_func("/migration/replaced-in-pause", test_replaced_in_pause);
     g_test_add_func("/migration/forgotten", test_forgotten);
     g_test_add_func("/migration/bounded", test_bounded);
     g_test_add_func("/migration/no-engine", test_no_engine);

@@ -420,6 +420,7 @@ test_no_recovery(void)
         if (i)
             session_set_peer(a.session, "b.example", 0);
         bring_to(&a, STATE_POSTCOPY_ACTIVE);
+        g_assert_cmpint(find_effect(&a, EFFECT_WATCH) != NULL, ==, i == 0);
         g_assert_false(session_holds_callers(a.session));
         send(&a, EVENT_LINK_SILENT);
         g_assert_nonnull(find_effect(&a, EFFECT_BREAK_CHANNEL));
@@ -586,6 +587,31 @@ test_random_walk(void)
     g_rand_free(random);
 }
 
+/* A person pauses in the middle of the recovery that a person asked for: the last word counts. */
+static void
+test_operator_again(void)
+{
+    for (MigrationRole role = 0; role < ROLE_LAST; role++) {
+        gboolean source = role == ROLE_SOURCE;
+        g_autoptr(Policy) policy = policy_default();
+        Bench bench;
+
+        bench_init(&bench, role, policy);
+        bring_to(&bench, STATE_POSTCOPY_ACTIVE);
+        send(&bench, source ? EVENT_PAUSE_REQUESTED : EVENT_PEER_PAUSED);
+        send(&bench, EVENT_QEMU_POSTCOPY_PAUSED);
+        send(&bench, source ? EVENT_RECOVER_REQUESTED : EVENT_PEER_RECOVER);
+        send(&bench, EVENT_QEMU_POSTCOPY_RECOVER);
+        send(&bench, source ? EVENT_PAUSE_REQUESTED : EVENT_PEER_PAUSED);
+        send(&bench, EVENT_QEMU_POSTCOPY_PAUSED);
+        assert_state(&bench, STATE_POSTCOPY_PAUSED);
+        g_assert_cmpint(session_get_reason(bench.session), ==, REASON_OPERATOR);
+        g_assert_false(session_holds_callers(bench.session));
+        g_assert_null(find_effect(&bench, EFFECT_START_STATE_TIMER));
+        bench_clear(&bench);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -607,5 +633,6 @@ main(int argc, char **argv)
     g_test_add_func("/session/message", test_message);
     g_test_add_func("/session/history-bounded", test_history_bounded);
     g_test_add_func("/session/random-walk", test_random_walk);
+    g_test_add_func("/session/operator-again", test_operator_again);
     return g_test_run();
 }
