@@ -230,9 +230,11 @@ migration_record(Migration *migration, JournalRecord *record)
 static void
 write_journal(Migration *migration)
 {
+    g_autoptr(Migration) current = migration_find(migration->uuid);
     g_auto(JournalRecord) record = {0};
 
-    if (!host_get_journal())
+    /* The file is the domain's: one that was replaced leaves it to its successor. */
+    if (!host_get_journal() || current != migration)
         return;
     if (migration_state_is_terminal(session_get_state(migration->session))) {
         journal_remove(host_get_journal(), migration->status->uuid);

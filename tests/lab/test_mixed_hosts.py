@@ -78,9 +78,7 @@ def test_an_outage_is_libvirts_own(mixed, p2p):
     assert mixed.b.qemu().alive
 
 
-@pytest.mark.parametrize("p2p", [True, pytest.param(False, marks=pytest.mark.xfail(
-    strict=True, reason="Begin lets it pass, and Prepare is sent; the destination survives only "
-    "because it cannot read the cookie"))], ids=["p2p", "client"])
+@by_driver
 def test_a_stock_destination_is_never_sent_a_resume(ours_to_stock, p2p):
     lab = ours_to_stock
     _, migration = a_pause(lab, p2p)
@@ -94,7 +92,6 @@ def test_a_stock_destination_is_never_sent_a_resume(ours_to_stock, p2p):
     assert migration.status(lab.a) == migration.status(lab.b) == "postcopy-paused"
 
 
-@pytest.mark.xfail(strict=True, reason="nothing says why it does not recover")
 def test_the_status_says_that_the_peer_has_no_holdfast(ours_to_stock):
     lab = ours_to_stock
     lab.guest().start(lab.a)
@@ -130,8 +127,6 @@ def survive_five_seconds(lab, p2p):
     guest.witness_ok(lab.b)
 
 
-@pytest.mark.xfail(strict=True, reason="the channel is broken after 1.5 s although nobody can "
-                   "resume it: the guest is lost")
 @by_driver
 def test_what_tcp_survives_is_survived_to_stock(ours_to_stock, p2p):
     survive_five_seconds(ours_to_stock, p2p)
