@@ -7,6 +7,7 @@
 #include <gio/gio.h>
 #include <glib/gi18n-lib.h>
 #include <libvirt/libvirt.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "module/bus.h"
@@ -26,7 +27,7 @@ static const AbiRow *row;
 static gpointer incoming_library; /* a dlopen handle, NULL where it is not needed */
 
 static const DaemonLifecycle lifecycle = {
-    .start = host_start,
+    .start = host_serve,
     .reload = host_reload,
     .stop = host_stop,
 };
@@ -127,6 +128,8 @@ registered(void)
         table_retire();
         return reason_of(g_steal_pointer(&error));
     }
+    /* Now, not when libvirt serves: a destination that it cannot reconnect to may need us first. */
+    host_start(geteuid() == 0);
     return NULL;
 }
 

@@ -25,6 +25,7 @@ static struct {
     const HostShow *show;
     const char *journal; /* a directory; set once, with uri */
     gint running;        /* atomic */
+    gint serving;        /* atomic */
     gint recover_port;   /* atomic */
     GMutex lock;
     Policy *policy;           /* under the lock */
@@ -129,6 +130,9 @@ host_connect(void)
 
     if (connection)
         return connection;
+    /* Before that, libvirt would take us for a client of another daemon. */
+    if (!g_atomic_int_get(&host.serving))
+        return NULL;
     /* Without the lock: libvirt comes back to our own connectOpen. */
     connection = virConnectOpen(host.uri);
     if (!connection)
@@ -213,7 +217,7 @@ connect_job(gpointer unused, gpointer unused_too)
     virConnectPtr connection = host_connect();
 
     if (connection) {
-        restore_all(connection);
+        restore_take_up(connection);
         virConnectClose(connection);
     } else {
         g_warning("no connection of our own to %s (%s): it is tried again with the next migration",
@@ -235,7 +239,16 @@ host_start(gboolean privileged)
     }
     g_atomic_int_set(&host.running, TRUE);
     host_post(open_cb, GINT_TO_POINTER(privileged));
+    restore_read();
     observe_migration_events();
+}
+
+void
+host_serve(gboolean privileged)
+{
+    if (!host_is_running())
+        return;
+    g_atomic_int_set(&host.serving, TRUE);
     host_run(connect_job, NULL);
 }
 

@@ -30,8 +30,13 @@ typedef struct {
 /** host_init: once, from the thread that loads the module; starts no thread. @show: static. */
 gboolean host_init(const HostShow *show, GError **error);
 
-/* What the daemon does: see stock/daemon.h. */
+/** host_start: the engine thread, the answers to other hosts, the bus, the journal. Once, after
+ * host_init(). @privileged: this is root's daemon. */
 void host_start(gboolean privileged);
+
+/* What the daemon does: see stock/daemon.h. */
+/** libvirt serves, and can be asked: before, host_connect() fails. */
+void host_serve(gboolean privileged);
 void host_reload(void);
 /** Lets go of all held calls: they end with stock libvirt's answer, the migrations go on. */
 void host_stop(void);

@@ -112,11 +112,23 @@ restore_one(JournalRecord *record, gpointer opaque)
         return;
     migration = migration_restore(record, uuid, policy ? policy : defaults);
     if (migration)
-        take_up(migration, opaque);
+        g_ptr_array_add(opaque, g_steal_pointer(&migration));
+}
+
+/* Read by restore_read(), until they are taken up. */
+static GPtrArray *restored;
+
+void
+restore_read(void)
+{
+    restored = g_ptr_array_new_with_free_func((GDestroyNotify)migration_unref);
+    journal_read_all(host_get_journal(), restore_one, restored);
 }
 
 void
-restore_all(virConnectPtr connection)
+restore_take_up(virConnectPtr connection)
 {
-    journal_read_all(host_get_journal(), restore_one, connection);
+    for (guint i = 0; i < restored->len; i++)
+        take_up(restored->pdata[i], connection);
+    g_ptr_array_set_size(restored, 0);
 }

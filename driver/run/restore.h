@@ -12,8 +12,17 @@
 
 #include "engine/session.h"
 
-/** restore_all: once, with a connection of our own. May block; on a pool thread. */
-void restore_all(virConnectPtr connection);
+/**
+ * restore_read: makes what the journal knows known again
+ *
+ * Needs nothing of libvirt: it comes before libvirt has reconnected to its QEMUs, which takes as
+ * long as a destination's QEMU waits for a page that the source can send only when we have answered
+ * it.
+ */
+void restore_read(void);
+
+/** restore_take_up: when libvirt serves. Once. May block; on a pool thread. */
+void restore_take_up(virConnectPtr connection);
 
 /** What libvirt says of the domain after the restart. */
 typedef struct {

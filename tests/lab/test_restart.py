@@ -13,6 +13,12 @@ def restart(lab, name, hard):
         host.daemon.restart(hard=hard)
 
 
+def is_listening(lab):
+    """QEMU on b has been told to listen for a resumed migration."""
+    return any(message.get("exec-oob", message.get("execute")) == "migrate-recover"
+               for _, kind, message in lab.b.qmp_log() if kind == "send")
+
+
 def assert_moved(lab, guest):
     wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 120, "the end on b")
     wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
@@ -26,6 +32,9 @@ def test_in_an_outage(lab, guest, name, hard):
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
     lab.net.cut("migration")
     migration.wait_status("postcopy-paused", timeout=30)
+    # Some milliseconds later. A daemon that is killed before, beside a QEMU that waits for a page and
+    # answers nobody new, leaves nothing that could be taken up.
+    wait(lambda: is_listening(lab), 20, "QEMU on b to listen")
     restart(lab, name, hard)
     lab.net.restore()
     assert_moved(lab, guest)
@@ -42,6 +51,7 @@ def test_a_persons_pause_is_remembered(lab, guest):
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
     lab.a.virsh("domjobabort", "guest", "--postcopy")
     migration.fail(timeout=60)
+    wait(lambda: is_listening(lab), 20, "QEMU on b to listen")
     restart(lab, "both", False)
     path = "/org/holdfast/Migration1/domain/_" + guest.uuid.replace("-", "_")
     for host in lab.hosts:
@@ -56,6 +66,7 @@ def test_a_held_call_does_not_hold_the_daemon(lab, guest):
     migration = lab.postcopy(lab.a, lab.b)
     lab.net.cut("migration")
     migration.wait_status("postcopy-paused", timeout=30)
+    wait(lambda: is_listening(lab), 20, "QEMU on b to listen")
     for host in lab.hosts:
         begun = lab.now()
         host.daemon.terminate()
