@@ -102,10 +102,11 @@ outcome_undefine_source(Migration *migration)
     if (dom && virDomainIsActive(dom) == 0 && virDomainIsPersistent(dom) == 1) {
         if (virDomainUndefineFlags(dom, flags) < 0)
             g_warning("migration %s: cannot undefine domain %s on the source as was asked: %s",
-                      migration_get_id(migration), virDomainGetName(dom), virGetLastErrorMessage());
+                      migration_get_id(migration), migration_get_name(migration),
+                      virGetLastErrorMessage());
         else
             g_message("migration %s: undefined domain %s on the source as was asked",
-                      migration_get_id(migration), virDomainGetName(dom));
+                      migration_get_id(migration), migration_get_name(migration));
     }
     if (dom)
         virDomainFree(dom);

@@ -35,6 +35,13 @@ set_inactive_error(virDomainPtr dom, GError **error)
                 virDomainGetName(dom));
 }
 
+/* What libvirt says went wrong; a copy, since virDomainGetName() and its like forget it. */
+static char *
+copy_libvirt_message(void)
+{
+    return g_strdup(virGetLastErrorMessage());
+}
+
 /* The domain, locked and in a job that may use its monitor; end() undoes it. */
 static gpointer
 begin(virDomainPtr dom, GError **error)
@@ -46,8 +53,10 @@ begin(virDomainPtr dom, GError **error)
         return NULL;
     }
     if (symbols.virDomainObjBeginJob(vm, table_row()->job_modify_migration_safe) < 0) {
+        g_autofree char *message = copy_libvirt_message();
+
         g_set_error(error, QMP_ERROR, QMP_ERROR_BUSY, _("domain %1$s is busy: %2$s"),
-                    virDomainGetName(dom), virGetLastErrorMessage());
+                    virDomainGetName(dom), message);
         symbols.virDomainObjEndAPI(&vm);
         return NULL;
     }
@@ -86,10 +95,13 @@ send(virDomainPtr dom, const char *json, const char *oob_json, GError **error)
         json = oob_json;
     result = symbols.qemuMonitorArbitraryCommand(monitor, json, -1, &reply, false);
     symbols.qemuDomainObjExitMonitor(vm);
-    if (result < 0)
+    if (result < 0) {
+        g_autofree char *message = copy_libvirt_message();
+
         g_set_error(error, QMP_ERROR, QMP_ERROR_MONITOR,
                     _("QEMU's monitor of domain %1$s failed: %2$s"), virDomainGetName(dom),
-                    virGetLastErrorMessage());
+                    message);
+    }
     end(vm);
     return result < 0 ? NULL : reply;
 }
