@@ -92,16 +92,14 @@ def test_a_stock_destination_is_never_sent_a_resume(ours_to_stock, p2p):
     assert migration.status(lab.a) == migration.status(lab.b) == "postcopy-paused"
 
 
-def test_the_status_says_that_the_peer_has_no_holdfast(ours_to_stock):
+def test_the_log_says_that_the_peer_has_no_holdfast(ours_to_stock):
     lab = ours_to_stock
-    lab.guest().start(lab.a)
-    lab.postcopy(lab.a, lab.b)
-    lab.net.cut("migration")
-    path = lab.a.wait_dbus_signal("Paused")["path"]
+    guest = lab.guest().start(lab.a)
+    lab.postcopy(lab.a, lab.b).succeed()
     wait(lambda: any("Holdfast" in text and "destination" in text
                      for _, _, text in lab.a.log.entries(lab.epoch)), 20,
-         "a line in the log that says why it does not recover")
-    assert lab.a.dbus_property(path, SESSION, "State") == "postcopy-paused"
+         "a line in the log that says why it would not recover")
+    guest.witness_ok(lab.b)
 
 
 @by_driver
