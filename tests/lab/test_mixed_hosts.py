@@ -8,7 +8,6 @@ import pytest
 from holdfast_lab import account, wait
 
 MODULE = os.environ.get("HOLDFAST_MODULE_DIR", "")
-SESSION = "org.holdfast.Migration1.Session"
 RESUME = ("--live", "--postcopy", "--postcopy-resume")
 
 pytestmark = pytest.mark.skipif(not MODULE, reason="HOLDFAST_MODULE_DIR names no module")
