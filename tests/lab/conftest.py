@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -20,8 +21,11 @@ def pytest_configure(config):
     def interrupt(number, frame):
         raise KeyboardInterrupt(f"signal {number}")
     # As with Ctrl-C: pytest then takes every fixture down.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    # A worker of xdist is at times not on its process's main thread, where alone that can be set;
+    # its controller then ends it.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, interrupt)
     if is_worker(config):
         os.environ["HOLDFAST_LAB_PREFIX"] = f"{default_prefix()}.{config.workerinput['workerid']}"
 
