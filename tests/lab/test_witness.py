@@ -16,6 +16,8 @@ def test_a_guest_left_alone_is_clean(lab, guest):
 @pytest.mark.parametrize("how", ["corrupt", "stale"])
 @pytest.mark.parametrize("what", ["page", "sector"])
 def test_a_spoilt_one_is_found_by_a_verification(lab, guest, what, how):
+    # Only what has been written can be spoilt.
+    wait(lambda: guest.heartbeats(lab.a)[-1][1]["sectors"] >= 1, 60, "a sector written")
     guest.set_rate(lab.a, pages=0, sectors=0)
     number = guest.corrupt(lab.a, what, how)
     verified = guest.verify(lab.a)
