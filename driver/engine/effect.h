@@ -16,8 +16,11 @@ typedef enum {
     /* QMP migrate-pause: what a person asked for. */
     EFFECT_PAUSE,
     /* Source: ask the destination, over path `number`, to listen for a resumed migration. Ends in
-     * EVENT_PEER_ARMED, -COMPLETED, -REFUSED or -UNREACHABLE. */
+     * EVENT_PEER_ARMED, -COMPLETED, -OVER, -REFUSED or -UNREACHABLE. */
     EFFECT_ASK_PEER,
+    /* Source: ask the destination, over path `number`, whether the guest runs there. Ends in
+     * EVENT_PEER_RUNNING, -COMPLETED, -OVER, -REFUSED or -UNREACHABLE. */
+    EFFECT_ASK_RUNNING,
     /* Source: tell the destination that a person paused the migration. */
     EFFECT_TELL_PEER,
     /* Source: QMP migrate with resume to port `number` of the path that answered. Ends in QEMU's
@@ -32,6 +35,8 @@ typedef enum {
     EFFECT_REPLY_ARMED, /* number: the port */
     EFFECT_REPLY_COMPLETED,
     EFFECT_REPLY_REFUSED, /* text: why */
+    EFFECT_REPLY_RUNNING,
+    EFFECT_REPLY_OVER, /* text: how it ended */
     /* One timer of a kind at most; starting it again replaces it. */
     EFFECT_START_STATE_TIMER, /* number: milliseconds; ends in EVENT_TIMER_STATE */
     EFFECT_STOP_STATE_TIMER,

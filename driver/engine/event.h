@@ -20,7 +20,8 @@ typedef enum {
     EVENT_QEMU_COMPLETED,
     EVENT_QEMU_FAILED,
     EVENT_QEMU_CANCELLED,
-    EVENT_QEMU_GONE, /* the domain stopped on this host */
+    EVENT_QEMU_GONE,   /* the domain stopped on this host */
+    EVENT_QEMU_RESUME, /* destination: the guest's vCPUs were started */
 
     EVENT_LINK_SILENT, /* nothing was acknowledged for as long as the policy allows */
 
@@ -36,12 +37,15 @@ typedef enum {
     EVENT_RECOVER_REQUESTED, /* text: another address of the destination, or NULL */
 
     /* the other host's Holdfast; source: answers, destination: questions */
-    EVENT_PEER_ARMED,       /* number: the port its QEMU listens on */
-    EVENT_PEER_COMPLETED,   /* the destination has all memory and needs the source no more */
-    EVENT_PEER_REFUSED,     /* text: why */
-    EVENT_PEER_UNREACHABLE, /* no connection: the network is still down */
-    EVENT_PEER_RECOVER,     /* the source wants to resume: listen; number: at this port, 0: any */
-    EVENT_PEER_PAUSED,      /* a person paused the migration at the source */
+    EVENT_PEER_ARMED,        /* number: the port its QEMU listens on */
+    EVENT_PEER_COMPLETED,    /* the destination has all memory and needs the source no more */
+    EVENT_PEER_REFUSED,      /* text: why */
+    EVENT_PEER_UNREACHABLE,  /* no connection: the network is still down */
+    EVENT_PEER_RUNNING,      /* the guest runs there */
+    EVENT_PEER_OVER,         /* text: the migration has ended there, and not well */
+    EVENT_PEER_RECOVER,      /* the source wants to resume: listen; number: at this port, 0: any */
+    EVENT_PEER_ASKS_RUNNING, /* the source wants to know whether the guest runs here */
+    EVENT_PEER_PAUSED,       /* a person paused the migration at the source */
 
     /* what became of an effect */
     EVENT_ARMED,         /* number: the port QEMU listens on now */

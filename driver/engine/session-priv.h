@@ -28,6 +28,8 @@ struct Session {
     guint armed_port;           /* destination: where QEMU listens; 0: nowhere */
     gboolean armed_used;        /* ... and the source has been told */
     gboolean finish_called;     /* destination: somebody starts the guest */
+    gboolean running;           /* the guest is known to run on the destination */
+    gboolean running_asked;     /* destination: the source waits to be told so */
     guint failures;             /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
     guint recoveries;
@@ -82,6 +84,12 @@ void session_arm(Session *session, guint port);
  * when the pause is somebody else's to end. */
 void session_ask(Session *session);
 void session_ask_later(Session *session);
+/** Source, postcopy: ask the destination whether the guest runs there. */
+void session_ask_running(Session *session);
+/** Destination, where it runs: answer that, if asked. */
+void session_reply_running(Session *session);
+/** Has the channel watched, where there is a use and no harm in it. */
+void session_watch(Session *session);
 /** Sets going what a state needs from the world: timers, the watchdog, a question to the peer. */
 void session_attend(Session *session);
 /** The pause is a person's from now on. */

@@ -86,6 +86,7 @@ session_remember(const Session *session, SessionMemory *memory)
         .wanted = session->wanted,
         .gave_up = session->gave_up,
         .finish_called = session->finish_called,
+        .running = session->running,
         .armed_port = session->armed_port,
         .pauses = session->pauses,
         .recoveries = session->recoveries,
@@ -105,6 +106,7 @@ session_restore(Session *session, const SessionMemory *memory, gint64 at_usec)
     session->wanted = memory->wanted;
     session->gave_up = memory->gave_up;
     session->finish_called = memory->finish_called;
+    session->running = memory->running;
     session->armed_port = memory->armed_port;
     session->pauses = memory->pauses;
     session->recoveries = memory->recoveries;
@@ -221,6 +223,21 @@ session_ask_later(Session *session)
     set_next_attempt(session, session->now_usec + (gint64)wait_ms * 1000);
 }
 
+void
+session_ask_running(Session *session)
+{
+    session_emit(session, EFFECT_ASK_RUNNING, session->path, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, ASK_DEADLINE_MS, NULL);
+}
+
+void
+session_reply_running(Session *session)
+{
+    if (session->running_asked)
+        session_emit(session, EFFECT_REPLY_RUNNING, 0, NULL);
+    session->running_asked = FALSE;
+}
+
 static void
 begin_pause(Session *session)
 {
@@ -266,6 +283,9 @@ static void
 enter_paused(Session *session, MigrationState from)
 {
     session_emit(session, EFFECT_UNWATCH, 0, NULL);
+    /* A destination that has not run does not pause, it fails; the source will hear of that. */
+    session->running = TRUE;
+    session_reply_running(session);
     if (from == STATE_POSTCOPY_ACTIVE)
         begin_pause(session);
     else if (session->pending_reason == REASON_OPERATOR)
@@ -288,11 +308,18 @@ enter_paused(Session *session, MigrationState from)
     }
 }
 
-/* Where nobody can resume, a channel that TCP may still save is not broken. */
-static void
-watch(Session *session)
+gboolean
+session_may_break(const Session *session)
 {
-    if (session->paths > 0)
+    return session->running;
+}
+
+/* Where nobody can resume, and where a break would lose the guest, a channel that TCP may still
+ * save is left alone. */
+void
+session_watch(Session *session)
+{
+    if (session->paths > 0 && session_may_break(session))
         session_emit(session, EFFECT_WATCH, 0, NULL);
 }
 
@@ -303,13 +330,15 @@ session_attend(Session *session)
     case STATE_POSTCOPY_ACTIVE:
         if (session->role == ROLE_DESTINATION && !session->finish_called)
             session_emit(session, EFFECT_START_STATE_TIMER, FINISH_DEADLINE_MS, NULL);
-        watch(session);
+        if (session->role == ROLE_SOURCE && session->paths > 0 && !session->running)
+            session_ask_running(session);
+        session_watch(session);
         break;
     case STATE_POSTCOPY_RECOVER_SETUP:
     case STATE_POSTCOPY_RECOVER:
         session_emit(session, EFFECT_START_STATE_TIMER, state_traits[session->state].deadline_ms,
                      NULL);
-        watch(session);
+        session_watch(session);
         break;
     case STATE_POSTCOPY_PAUSED:
         if (session->role == ROLE_SOURCE)

@@ -63,6 +63,7 @@ typedef struct {
     gboolean wanted;
     gboolean gave_up;
     gboolean finish_called;
+    gboolean running;
     guint armed_port;
     guint pauses;
     guint recoveries;
@@ -111,6 +112,15 @@ const char *session_get_name(const Session *session);
 const Policy *session_get_policy(const Session *session);
 /** How often the migration came back to postcopy-active from a pause. */
 guint session_get_recoveries(const Session *session);
+
+/**
+ * session_may_break: whether a break of the channel is a pause
+ *
+ * QEMU's destination pauses only once it has been told to run the guest; before that it fails when
+ * its channel ends, and the guest is lost (qemu_loadvm_state_main(), migration/savevm.c, QEMU
+ * 10.0). FALSE from the beginning of postcopy until the guest is known to run there.
+ */
+gboolean session_may_break(const Session *session);
 
 /**
  * session_holds_callers:

@@ -155,6 +155,7 @@ reply_armed(Session *session)
 {
     session->armed_used = TRUE;
     session->arm_asked = FALSE;
+    session->arm_port = 0;
     session_emit(session, EFFECT_REPLY_ARMED, session->armed_port, NULL);
 }
 
@@ -170,14 +171,19 @@ arm(Session *session, const Event *event)
         reply_armed(session);
         return;
     }
-    session_arm(session, event->number);
     session->arm_asked = TRUE;
+    session->arm_port = event->number;
+    session_arm(session, event->number);
 }
 
 /* The source has lost a channel that still looks alive from here. */
 static void
 arm_after_break(Session *session, const Event *event)
 {
+    if (!session_may_break(session)) {
+        session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest does not run there yet");
+        return;
+    }
     session->arm_asked = TRUE;
     session->arm_port = event->number;
     if (session->pending_reason == REASON_NONE)
@@ -192,7 +198,12 @@ armed(Session *session, const Event *event)
     session->armed_port = event->number;
     session->armed_used = FALSE;
     session->changed = TRUE;
-    if (session->arm_asked)
+    if (!session->arm_asked)
+        return;
+    /* It was told to listen anywhere before the source asked for one port. */
+    if (session->arm_port && session->arm_port != event->number)
+        session_arm(session, session->arm_port);
+    else
         reply_armed(session);
 }
 
@@ -220,13 +231,57 @@ reply_completed(Session *session, const Event *event)
 static void
 reply_over(Session *session, const Event *event)
 {
-    session_emit(session, EFFECT_REPLY_REFUSED, 0, "the migration has ended on the destination");
+    session_emit(session, EFFECT_REPLY_OVER, 0, "the migration has failed on the destination");
 }
 
 static void
 reply_early(Session *session, const Event *event)
 {
     session_emit(session, EFFECT_REPLY_REFUSED, 0, "the migration is not in postcopy");
+}
+
+/* Not before it runs: the source learns it within the time of one packet. */
+static void
+asked_running(Session *session, const Event *event)
+{
+    session->running_asked = TRUE;
+    if (session->running)
+        session_reply_running(session);
+}
+
+/* From now on a break of the channel is a pause. */
+static void
+runs(Session *session, const Event *event)
+{
+    if (session->running)
+        return;
+    session->running = TRUE;
+    session->changed = TRUE;
+    session_watch(session);
+    session_reply_running(session);
+}
+
+static void
+peer_runs(Session *session, const Event *event)
+{
+    session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
+    runs(session, event);
+}
+
+static void
+ask_running(Session *session, const Event *event)
+{
+    if (!session->running)
+        session_ask_running(session);
+}
+
+/* No answer, no connection, or a destination that has forgotten: the next address. */
+static void
+ask_running_again(Session *session, const Event *event)
+{
+    if (session->paths)
+        session->path = (session->path + 1) % session->paths;
+    session_emit(session, EFFECT_START_STATE_TIMER, session->policy->min_interval_ms, NULL);
 }
 
 static void
@@ -255,7 +310,8 @@ static void
 peer_paused_active(Session *session, const Event *event)
 {
     session->pending_reason = REASON_OPERATOR;
-    session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+    if (session_may_break(session))
+        session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
 }
 
 static void
@@ -317,6 +373,20 @@ const Transition transitions[] = {
 
     { DESTINATION, ALIVE,                 EVENT_FINISH_CALLED,               STATE_SAME,                   finish_called },
     { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   finish_overdue },
+
+    /* whether the guest runs on the destination: only then may the channel be broken */
+    { DESTINATION, CHANNEL,               EVENT_QEMU_RESUME,                 STATE_SAME,                   runs },
+    { DESTINATION, ALIVE,                 EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   asked_running },
+    { DESTINATION, S(COMPLETED),          EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   reply_completed },
+    { DESTINATION, S(FAILED) | S(CANCELLED),
+                                          EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   reply_over },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_RUNNING,                STATE_SAME,                   peer_runs },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_COMPLETED,              STATE_SAME,                   peer_runs },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_REFUSED,                STATE_SAME,                   ask_running_again },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_UNREACHABLE,            STATE_SAME,                   ask_running_again },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   ask_running },
+    { SOURCE,      S(POSTCOPY_ACTIVE) | S(POSTCOPY_PAUSED),
+                                          EVENT_PEER_OVER,                   STATE_FAILED,                 keep_message },
 
     /* a daemon that was restarted */
     { BOTH,        POSTCOPY,              EVENT_RESTORED,                    STATE_SAME,                   restored },

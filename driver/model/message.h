@@ -26,13 +26,16 @@
 
 typedef enum {
     /* the source asks */
-    MESSAGE_RECOVER = 1, /* listen for a resumed migration */
-    MESSAGE_PAUSED = 2,  /* a person paused it: do not hold the client's call */
+    MESSAGE_RECOVER = 1,     /* listen for a resumed migration */
+    MESSAGE_PAUSED = 2,      /* a person paused it: do not hold the client's call */
+    MESSAGE_ASK_RUNNING = 3, /* does the guest run there? Answered when it does. */
     /* the destination answers */
     MESSAGE_ARMED = 0x81,     /* number: the port its QEMU listens on */
     MESSAGE_COMPLETED = 0x82, /* it has all memory */
     MESSAGE_REFUSED = 0x83,   /* text: why */
     MESSAGE_NOTED = 0x84,
+    MESSAGE_RUNNING = 0x85,
+    MESSAGE_OVER = 0x86, /* text: how the migration ended, which is not well */
 } MessageType;
 
 typedef struct {

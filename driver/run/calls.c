@@ -8,6 +8,8 @@
  */
 #include "run/calls.h"
 
+#include <glib/gi18n-lib.h>
+
 #include "run/error.h"
 #include "run/host.h"
 #include "run/listeners.h"
@@ -15,6 +17,7 @@
 #include "run/p2p.h"
 #include "run/phases.h"
 #include "run/resume.h"
+#include "stock/error.h"
 
 /* --- migration --- */
 
@@ -159,7 +162,15 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
     /* The network was faster: from now on the pause is the person's. */
     if (status->state == STATE_POSTCOPY_PAUSED)
         return 0;
-    migration_let_run(migration);
+    if (!migration_let_run(migration)) {
+        migration_tell(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+        stock_error_raise(VIR_ERR_OPERATION_INVALID,
+                          _("cannot pause the migration of domain '%1$s': the destination has not "
+                            "said that the guest runs there, and a pause before that would lose "
+                            "it; try again"),
+                          virDomainGetName(dom));
+        return -1;
+    }
     rc = TABLE_STOCK(domainAbortJobFlags)(dom, flags);
     if (rc < 0)
         migration_tell(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);

@@ -91,7 +91,13 @@ pause_job(gpointer opaque, gpointer unused)
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = NULL;
 
-    migration_let_run(command->migration);
+    if (!migration_let_run(command->migration)) {
+        g_warning("migration %s: not paused: the destination does not say that the guest runs "
+                  "there, and a pause before that would lose it",
+                  command->migration->id);
+        migration_post(command->migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+        return;
+    }
     reply = qmp_oob(command->migration, "migrate-pause", NULL, &error);
     if (reply)
         return;
@@ -216,6 +222,23 @@ arm_job(gpointer opaque, gpointer unused)
 
 /* --- the other host --- */
 
+static EventType
+event_of_answer(MessageType type)
+{
+    switch (type) {
+    case MESSAGE_ARMED:
+        return EVENT_PEER_ARMED;
+    case MESSAGE_COMPLETED:
+        return EVENT_PEER_COMPLETED;
+    case MESSAGE_RUNNING:
+        return EVENT_PEER_RUNNING;
+    case MESSAGE_OVER:
+        return EVENT_PEER_OVER;
+    default:
+        return EVENT_PEER_REFUSED;
+    }
+}
+
 static void
 ask_done(const Message *answer, gboolean reached, const GError *error, gpointer opaque)
 {
@@ -223,19 +246,15 @@ ask_done(const Message *answer, gboolean reached, const GError *error, gpointer 
 
     migration->call = NULL;
     migration->calls_in_vain = answer ? 0 : migration->calls_in_vain + 1;
-    if (!answer && !reached)
-        migration_step(migration, EVENT_PEER_UNREACHABLE, 0, NULL);
-    else if (!answer)
-        migration_step(migration, EVENT_PEER_REFUSED, 0, error->message);
-    else if (answer->type == MESSAGE_ARMED)
-        migration_step(migration, EVENT_PEER_ARMED, answer->number, NULL);
-    else if (answer->type == MESSAGE_COMPLETED)
-        migration_step(migration, EVENT_PEER_COMPLETED, 0, NULL);
-    else
-        migration_step(migration, EVENT_PEER_REFUSED, 0, answer->text);
     if (answer && answer->type == MESSAGE_REFUSED)
         g_message("migration %s: the destination cannot recover it now: %s", migration->id,
                   answer->text);
+    if (answer)
+        migration_step(migration, event_of_answer(answer->type), answer->number, answer->text);
+    else if (reached)
+        migration_step(migration, EVENT_PEER_REFUSED, 0, error->message);
+    else
+        migration_step(migration, EVENT_PEER_UNREACHABLE, 0, NULL);
     migration_unref(migration);
 }
 
@@ -257,14 +276,14 @@ call_peer(Migration *migration, guint path, MessageType type, PeerCallFn done)
 }
 
 static void
-ask_peer(Migration *migration, guint path)
+ask_peer(Migration *migration, guint path, MessageType question)
 {
     if (path >= migration->paths->len)
         path = 0;
     if (migration->paths->len == 0)
         return;
     migration->resume_path = path;
-    call_peer(migration, path, MESSAGE_RECOVER, ask_done);
+    call_peer(migration, path, question, ask_done);
 }
 
 static void
@@ -462,7 +481,10 @@ execute(Migration *migration, const Effect *effect)
         run_command(pause_job, migration, NULL, 0);
         break;
     case EFFECT_ASK_PEER:
-        ask_peer(migration, effect->number);
+        ask_peer(migration, effect->number, MESSAGE_RECOVER);
+        break;
+    case EFFECT_ASK_RUNNING:
+        ask_peer(migration, effect->number, MESSAGE_ASK_RUNNING);
         break;
     case EFFECT_TELL_PEER:
         tell_peer(migration);
@@ -484,6 +506,12 @@ execute(Migration *migration, const Effect *effect)
         break;
     case EFFECT_REPLY_REFUSED:
         reply(migration, MESSAGE_REFUSED, 0, effect->text);
+        break;
+    case EFFECT_REPLY_RUNNING:
+        reply(migration, MESSAGE_RUNNING, 0, NULL);
+        break;
+    case EFFECT_REPLY_OVER:
+        reply(migration, MESSAGE_OVER, 0, effect->text);
         break;
     case EFFECT_START_STATE_TIMER:
         start_timer(&migration->state_timer, effect->number, state_timer_cb, migration);

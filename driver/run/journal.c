@@ -50,6 +50,7 @@ static const struct {
     { "wanted",           NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.wanted) },
     { "gave-up",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.gave_up) },
     { "finish-called",    NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.finish_called) },
+    { "running",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.running) },
     { "armed-port",       NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.armed_port) },
     { "pauses",           NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.pauses) },
     { "recoveries",       NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.recoveries) },

@@ -37,7 +37,8 @@ struct Migration {
 
     /* under the registry's lock */
     Status *status;
-    gboolean holds; /* session_holds_callers() */
+    gboolean holds;     /* session_holds_callers() */
+    gboolean may_break; /* session_may_break() */
     gboolean has_peer;
     gboolean can_ask;
     gboolean undefine;
@@ -90,6 +91,9 @@ MigrationPath *migration_path_new(const char *host, guint16 listen_port);
 
 /** After a change: shows the session as it is now, and wakes who waits. Engine thread. */
 void migration_put_snapshot(Migration *migration, EventType event);
+
+/** Calls whoever waits on the engine thread, after a new snapshot. */
+void migration_call_waits(Migration *migration);
 
 /** FALSE when the domain has a newer one. */
 gboolean registry_add_restored(Migration *migration);

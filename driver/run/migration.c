@@ -16,11 +16,6 @@
 #include "run/listeners.h"
 #include "util/uuid.h"
 
-/* libvirt takes milliseconds to draw its line under a migration, and tells nobody when it has; a
- * host under load gets a minute. */
-#define POLL_INTERVAL_MS 20
-#define POLL_MAX         3000
-
 MigrationRegistry registry;
 
 typedef struct {
@@ -95,6 +90,7 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     migration->has_peer = migration->peer_port != 0;
     migration->can_ask = migration->paths->len > 0;
     migration->holds = session_holds_callers(migration->session);
+    migration->may_break = session_may_break(migration->session);
     status_unref(migration->status);
     migration->status = session_get_status(migration->session);
     if (registry_add_restored(migration))
@@ -139,45 +135,6 @@ log_change(const Migration *migration, const Status *before, const Status *now, 
               event_type_to_string(event));
 }
 
-static gboolean
-is_reached(const Migration *migration, MigrationMilestone milestone, guint recoveries)
-{
-    const Status *status = migration->status;
-
-    if (migration_state_is_terminal(status->state) || registry.released)
-        return TRUE;
-    if (milestone == MIGRATION_PAUSED)
-        return status->state == STATE_POSTCOPY_PAUSED && status->reason == REASON_OPERATOR;
-    if (!migration->holds)
-        return TRUE;
-    switch (milestone) {
-    case MIGRATION_FLOWING:
-        return status->state <= STATE_POSTCOPY_ACTIVE;
-    case MIGRATION_RECOVERED:
-        return status->recoveries > recoveries;
-    case MIGRATION_PAUSED:
-    case MIGRATION_SETTLED:
-        break;
-    }
-    return FALSE;
-}
-
-/* Calls whoever waits on the engine thread, which alone changes the snapshot. */
-static void
-call_waits(Migration *migration)
-{
-    for (guint i = 0; i < migration->waits->len;) {
-        MigrationWait wait = g_array_index(migration->waits, MigrationWait, i);
-
-        if (is_reached(migration, wait.milestone, wait.recoveries)) {
-            g_array_remove_index(migration->waits, i);
-            wait.fn(migration->status, wait.opaque);
-        } else {
-            i++;
-        }
-    }
-}
-
 void
 migration_put_snapshot(Migration *migration, EventType event)
 {
@@ -190,6 +147,7 @@ migration_put_snapshot(Migration *migration, EventType event)
     held = migration->holds;
     migration->status = status_ref(now);
     migration->holds = session_holds_callers(migration->session);
+    migration->may_break = session_may_break(migration->session);
     migration->has_peer = migration->peer_port != 0;
     migration->can_ask = migration->paths->len > 0;
     g_cond_broadcast(&registry.changed);
@@ -200,7 +158,7 @@ migration_put_snapshot(Migration *migration, EventType event)
     if (held && !migration->holds)
         listeners_settle(now);
     status_unref(now);
-    call_waits(migration);
+    migration_call_waits(migration);
 }
 
 void
@@ -357,110 +315,7 @@ migration_get_status(Migration *migration)
     return status;
 }
 
-/* --- whoever waits --- */
-
-gboolean
-migration_wait(Migration *migration,
-               MigrationMilestone milestone,
-               guint recoveries,
-               guint64 timeout_ms,
-               Status **status)
-{
-    gint64 end = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
-    gboolean reached;
-
-    g_mutex_lock(&registry.lock);
-    while (!(reached = is_reached(migration, milestone, recoveries))) {
-        if (timeout_ms == 0)
-            g_cond_wait(&registry.changed, &registry.lock);
-        else if (!g_cond_wait_until(&registry.changed, &registry.lock, end))
-            break;
-    }
-    if (status)
-        *status = status_ref(migration->status);
-    g_mutex_unlock(&registry.lock);
-    return reached;
-}
-
-/* Sleeps for one interval; TRUE when the daemon stops. */
-static gboolean
-sleep_released(void)
-{
-    gint64 end = g_get_monotonic_time() + POLL_INTERVAL_MS * 1000;
-    gboolean released;
-
-    g_mutex_lock(&registry.lock);
-    while (!registry.released && g_cond_wait_until(&registry.changed, &registry.lock, end))
-        continue;
-    released = registry.released;
-    g_mutex_unlock(&registry.lock);
-    return released;
-}
-
-gboolean
-migration_poll(Migration *migration,
-               gboolean (*reached)(Migration *migration, gpointer opaque),
-               gpointer opaque)
-{
-    for (guint i = 0; i < POLL_MAX; i++) {
-        if (reached(migration, opaque))
-            return TRUE;
-        if (sleep_released())
-            return FALSE;
-    }
-    return FALSE;
-}
-
-/* The order to run follows the switch within some ten milliseconds; a loaded host gets this much.
- */
-#define LET_RUN_USEC (G_USEC_PER_SEC / 2)
-
-static gboolean
-has_run(Migration *migration, gpointer opaque)
-{
-    g_autoptr(Status) status = migration_get_status(migration);
-    const StatusStep *last = &g_array_index(status->history, StatusStep, status->history->len - 1);
-
-    return last->state != STATE_POSTCOPY_ACTIVE ||
-           g_get_real_time() - last->at_usec >= LET_RUN_USEC || g_get_real_time() < last->at_usec;
-}
-
-void
-migration_let_run(Migration *migration)
-{
-    migration_poll(migration, has_run, NULL);
-}
-
-void
-migration_release_all(void)
-{
-    g_mutex_lock(&registry.lock);
-    registry.released = TRUE;
-    g_cond_broadcast(&registry.changed);
-    g_mutex_unlock(&registry.lock);
-}
-
-void
-migration_when(Migration *migration,
-               MigrationMilestone milestone,
-               guint recoveries,
-               MigrationWhenFn fn,
-               gpointer opaque)
-{
-    MigrationWait wait = {milestone, recoveries, fn, opaque};
-
-    if (is_reached(migration, milestone, recoveries))
-        fn(migration->status, opaque);
-    else
-        g_array_append_val(migration->waits, wait);
-}
-
-void
-migration_sync(Migration *migration)
-{
-    /* QEMU's setup is the one event that never means anything. */
-    migration_tell(migration, EVENT_QEMU_SETUP, 0, NULL);
-}
+/* --- flags and claims --- */
 
 static gboolean
 read_flag(const gboolean *flag)
@@ -471,6 +326,13 @@ read_flag(const gboolean *flag)
     value = *flag;
     g_mutex_unlock(&registry.lock);
     return value;
+}
+
+void
+migration_sync(Migration *migration)
+{
+    /* QEMU's setup is the one event that never means anything. */
+    migration_tell(migration, EVENT_QEMU_SETUP, 0, NULL);
 }
 
 gboolean
@@ -513,14 +375,15 @@ migration_claim_finish(Migration *migration)
 }
 
 gboolean
+migration_may_break(Migration *migration)
+{
+    return read_flag(&migration->may_break);
+}
+
+gboolean
 migration_holds_callers(Migration *migration)
 {
-    gboolean holds;
-
-    g_mutex_lock(&registry.lock);
-    holds = migration->holds;
-    g_mutex_unlock(&registry.lock);
-    return holds;
+    return read_flag(&migration->holds);
 }
 
 void

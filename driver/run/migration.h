@@ -120,14 +120,14 @@ gboolean migration_poll(Migration *migration,
                         gpointer opaque);
 
 /**
- * migration_let_run: until postcopy has lasted long enough to be paused
+ * migration_let_run: until the migration may be paused, see session_may_break()
  *
- * In its first moment, before the destination has got the order to run, QEMU's destination does not
- * pause when the channel ends, it fails, and the guest is lost (qemu_loadvm_state_main(),
- * migration/savevm.c, QEMU 10.0, pauses in POSTCOPY_INCOMING_RUNNING alone). Blocks for half a
- * second at most; not on the engine thread.
+ * The destination is asked; one that cannot be is given half a second. Blocks for a minute at most;
+ * not on the engine thread.
+ *
+ * Returns: FALSE if a pause would lose the guest, for all that is known.
  */
-void migration_let_run(Migration *migration);
+gboolean migration_let_run(Migration *migration);
 
 /** migration_release_all: ends all waits of now and later; the daemon stops. Any thread. */
 void migration_release_all(void);
@@ -148,6 +148,8 @@ void migration_sync(Migration *migration);
 gboolean migration_has_peer(Migration *migration);
 /** Whether it can also be asked to recover. Any thread. */
 gboolean migration_can_ask(Migration *migration);
+/** session_may_break() of the latest snapshot. Any thread. */
+gboolean migration_may_break(Migration *migration);
 /** session_holds_callers() of the latest snapshot. Any thread. */
 gboolean migration_holds_callers(Migration *migration);
 

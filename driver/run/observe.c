@@ -57,10 +57,14 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
     unsigned char uuid[VIR_UUID_BUFLEN];
     g_autoptr(Migration) migration = NULL;
 
-    if (event != VIR_DOMAIN_EVENT_STOPPED || virDomainGetUUID(domain, uuid) < 0)
+    if (virDomainGetUUID(domain, uuid) < 0)
         return 0;
     migration = migration_find(uuid);
     if (!migration)
+        return 0;
+    if (event == VIR_DOMAIN_EVENT_RESUMED && detail != VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
+        migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
+    if (event != VIR_DOMAIN_EVENT_STOPPED)
         return 0;
     /* The late word of how it left when it was here before; it comes back just now. */
     if (migration->role == ROLE_DESTINATION && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED)
@@ -101,11 +105,15 @@ observe_question(PeerQuestion *question, gpointer opaque)
     }
     switch (message->type) {
     case MESSAGE_RECOVER:
+    case MESSAGE_ASK_RUNNING:
         /* The source asks anew when it has lost the connection of an earlier question. */
         if (migration->question)
             peer_question_answer(migration->question, MESSAGE_REFUSED, 0, "asked again");
         migration->question = question;
-        migration_step(migration, EVENT_PEER_RECOVER, message->number, NULL);
+        migration_step(migration,
+                       message->type == MESSAGE_RECOVER ? EVENT_PEER_RECOVER
+                                                        : EVENT_PEER_ASKS_RUNNING,
+                       message->number, NULL);
         break;
     case MESSAGE_PAUSED:
         peer_question_answer(question, MESSAGE_NOTED, 0, NULL);

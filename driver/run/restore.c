@@ -91,6 +91,8 @@ take_up(Migration *migration, virConnectPtr connection)
     if (type == EVENT_RESTORED && migration->role == ROLE_SOURCE)
         tell_qemu_status(migration, domain);
     migration_post(migration, type, 0, "the daemon was restarted");
+    if (migration->role == ROLE_DESTINATION && sight.state == VIR_DOMAIN_RUNNING)
+        migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
     if (type == EVENT_CALL_COMPLETED && migration->role == ROLE_SOURCE &&
         migration_is_to_undefine(migration))
         outcome_undefine_source(migration);

@@ -7,8 +7,6 @@ import pytest
 from holdfast_lab import wait
 
 
-@pytest.mark.xfail(strict=False, reason="the watch begins with the source's postcopy-active; the "
-                   "guest is lost, and the client is held for good")
 @pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
 def test_a_short_outage(lab, guest, p2p):
     """The destination's QEMU is slow, here: stopped; five seconds of silence are no loss."""

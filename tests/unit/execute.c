@@ -183,9 +183,11 @@ pair_start(void)
     /* Statuses that mean nothing to the engine. */
     emit_both("wait-unplug");
     emit_both("no such status");
-    emit_both("postcopy-active");
+    world_migration_event(1, "postcopy-active");
+    migration_tell(pair.destination, EVENT_QEMU_RESUME, 0, NULL);
+    world_migration_event(0, "postcopy-active");
     migration_sync(pair.source);
-    migration_sync(pair.destination);
+    g_assert_true(migration_let_run(pair.source));
 }
 
 static gboolean

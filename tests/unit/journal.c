@@ -32,6 +32,7 @@ static const JournalRecord sample = {
             .reason = REASON_NETWORK,
             .wanted = TRUE,
             .finish_called = TRUE,
+            .running = TRUE,
             .armed_port = 49300,
             .pauses = 3,
             .recoveries = 2,
@@ -68,6 +69,7 @@ test_round_trip(void)
     g_assert_cmpint(record.memory.wanted, ==, sample.memory.wanted);
     g_assert_cmpint(record.memory.gave_up, ==, sample.memory.gave_up);
     g_assert_cmpint(record.memory.finish_called, ==, sample.memory.finish_called);
+    g_assert_cmpint(record.memory.running, ==, sample.memory.running);
     g_assert_cmpuint(record.memory.armed_port, ==, sample.memory.armed_port);
     g_assert_cmpuint(record.memory.pauses, ==, sample.memory.pauses);
     g_assert_cmpuint(record.memory.recoveries, ==, sample.memory.recoveries);

@@ -14,6 +14,7 @@
 static const EventType to_paused[] = {
     EVENT_QEMU_ACTIVE,
     EVENT_QEMU_POSTCOPY_ACTIVE,
+    EVENT_PEER_RUNNING,
     EVENT_QEMU_POSTCOPY_PAUSED,
 };
 
@@ -43,7 +44,7 @@ end(Migration *migration)
     migration_unref(migration);
 }
 
-enum { IN_SETUP = 0, IN_PRECOPY = 1, IN_POSTCOPY = 2, IN_PAUSE = 3 };
+enum { IN_SETUP = 0, IN_PRECOPY = 1, IN_POSTCOPY = 3, IN_PAUSE = 4 };
 #define FINE (-1)
 
 /* clang-format off */

@@ -213,6 +213,8 @@ test_outage(void)
     bench_init(&b, ROLE_DESTINATION, policy);
     bring_to(&a, STATE_POSTCOPY_ACTIVE);
     bring_to(&b, STATE_POSTCOPY_ACTIVE);
+    send(&a, EVENT_PEER_RUNNING);
+    send(&b, EVENT_QEMU_RESUME);
 
     send(&a, EVENT_LINK_SILENT);
     g_assert_nonnull(find_effect(&a, EFFECT_BREAK_CHANNEL));
@@ -285,7 +287,7 @@ test_operator(void)
     g_assert_false(session_holds_callers(a.session));
     for (guint event = 0; event < EVENT_LAST; event++) {
         if (event == EVENT_RECOVER_REQUESTED || event == EVENT_CALL_COMPLETED ||
-            event <= EVENT_QEMU_GONE || event == EVENT_PEER_COMPLETED)
+            event <= EVENT_QEMU_GONE || event == EVENT_PEER_COMPLETED || event == EVENT_PEER_OVER)
             continue;
         send(&a, event);
         g_assert_null(find_effect(&a, EFFECT_ASK_PEER));
@@ -386,6 +388,31 @@ test_deadline(void)
     }
 }
 
+/* A person's port is asked for while the destination begins to listen by itself: it is the person's
+ * that counts, if QEMU can have it. */
+static void
+test_persons_port(void)
+{
+    static const EventType ends[] = {EVENT_ARMED, EVENT_ARM_FAILED};
+    g_autoptr(Policy) policy = policy_default();
+
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
+        Bench b;
+
+        bench_init(&b, ROLE_DESTINATION, policy);
+        bring_to(&b, STATE_POSTCOPY_PAUSED);
+        send_number(&b, EVENT_PEER_RECOVER, 49160);
+        g_assert_null(find_effect(&b, EFFECT_ARM));
+        send_number(&b, EVENT_ARMED, 49215);
+        g_assert_null(find_effect(&b, EFFECT_REPLY_ARMED));
+        g_assert_cmpuint(find_effect(&b, EFFECT_ARM)->number, ==, 49160);
+        send_number(&b, ends[i], 49160);
+        g_assert_cmpuint(find_effect(&b, EFFECT_REPLY_ARMED)->number, ==,
+                         ends[i] == EVENT_ARMED ? 49160 : 49215);
+        bench_clear(&b);
+    }
+}
+
 /* A source whose last page arrived but whose channel broke before it knew learns it by asking. */
 static void
 test_peer_completed(void)
@@ -406,6 +433,83 @@ test_peer_completed(void)
     bench_clear(&a);
 }
 
+/* A channel that breaks before the destination has run is a lost guest: neither host looks at it,
+ * nor ends it, until the guest is known to run. */
+static void
+test_before_the_guest_runs(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Bench a, b;
+
+    bench_init(&a, ROLE_SOURCE, policy);
+    bring_to(&a, STATE_POSTCOPY_ACTIVE);
+    g_assert_false(session_may_break(a.session));
+    g_assert_null(find_effect(&a, EFFECT_WATCH));
+    g_assert_cmpuint(find_effect(&a, EFFECT_ASK_RUNNING)->number, ==, 0);
+    send(&a, EVENT_PEER_UNREACHABLE);
+    send(&a, EVENT_TIMER_STATE);
+    g_assert_cmpuint(find_effect(&a, EFFECT_ASK_RUNNING)->number, ==, 1);
+    g_assert_true(send(&a, EVENT_PEER_RUNNING));
+    g_assert_nonnull(find_effect(&a, EFFECT_WATCH));
+    g_assert_nonnull(find_effect(&a, EFFECT_STOP_STATE_TIMER));
+    g_assert_true(session_may_break(a.session));
+    send(&a, EVENT_TIMER_STATE);
+    g_assert_null(find_effect(&a, EFFECT_ASK_RUNNING));
+    bench_clear(&a);
+
+    bench_init(&b, ROLE_DESTINATION, policy);
+    bring_to(&b, STATE_SWITCHOVER);
+    send(&b, EVENT_PEER_ASKS_RUNNING);
+    g_assert_cmpuint(b.effects->len, ==, 0);
+    send(&b, EVENT_QEMU_POSTCOPY_ACTIVE);
+    g_assert_null(find_effect(&b, EFFECT_WATCH));
+    send(&b, EVENT_PEER_RECOVER);
+    g_assert_null(find_effect(&b, EFFECT_BREAK_CHANNEL));
+    g_assert_nonnull(find_effect(&b, EFFECT_REPLY_REFUSED));
+    send(&b, EVENT_PEER_PAUSED);
+    g_assert_null(find_effect(&b, EFFECT_BREAK_CHANNEL));
+    g_assert_true(send(&b, EVENT_QEMU_RESUME));
+    g_assert_nonnull(find_effect(&b, EFFECT_WATCH));
+    g_assert_nonnull(find_effect(&b, EFFECT_REPLY_RUNNING));
+    g_assert_false(send(&b, EVENT_QEMU_RESUME));
+    g_assert_null(find_effect(&b, EFFECT_REPLY_RUNNING));
+    send(&b, EVENT_PEER_ASKS_RUNNING);
+    g_assert_nonnull(find_effect(&b, EFFECT_REPLY_RUNNING));
+    bench_clear(&b);
+}
+
+/* A source whose destination has failed has nobody left to wait for. */
+static void
+test_peer_over(void)
+{
+    static const MigrationState states[] = {STATE_POSTCOPY_ACTIVE, STATE_POSTCOPY_PAUSED};
+    g_autoptr(Policy) policy = policy_default();
+    Bench b;
+
+    bench_init(&b, ROLE_DESTINATION, policy);
+    bring_to(&b, STATE_POSTCOPY_ACTIVE);
+    send(&b, EVENT_QEMU_FAILED);
+    send(&b, EVENT_PEER_ASKS_RUNNING);
+    g_assert_nonnull(find_effect(&b, EFFECT_REPLY_OVER));
+    send(&b, EVENT_PEER_RECOVER);
+    g_assert_nonnull(find_effect(&b, EFFECT_REPLY_OVER));
+    bench_clear(&b);
+
+    for (guint i = 0; i < G_N_ELEMENTS(states); i++) {
+        g_autoptr(Status) status = NULL;
+        Bench a;
+
+        bench_init(&a, ROLE_SOURCE, policy);
+        bring_to(&a, states[i]);
+        send(&a, EVENT_PEER_OVER);
+        assert_state(&a, STATE_FAILED);
+        g_assert_false(session_holds_callers(a.session));
+        status = session_get_status(a.session);
+        g_assert_cmpstr(status->message, ==, "because");
+        bench_clear(&a);
+    }
+}
+
 /* manual recovery, and a peer that cannot be asked: detection alone, callers as in stock */
 static void
 test_no_recovery(void)
@@ -420,6 +524,8 @@ test_no_recovery(void)
         if (i)
             session_set_peer(a.session, "b.example", 0);
         bring_to(&a, STATE_POSTCOPY_ACTIVE);
+        g_assert_cmpint(find_effect(&a, EFFECT_ASK_RUNNING) != NULL, ==, i == 0);
+        send(&a, EVENT_PEER_RUNNING);
         g_assert_cmpint(find_effect(&a, EFFECT_WATCH) != NULL, ==, i == 0);
         g_assert_false(session_holds_callers(a.session));
         send(&a, EVENT_LINK_SILENT);
@@ -481,6 +587,7 @@ test_restored(void)
 
             bench_init(&one, role, policy);
             bring_to(&one, state);
+            send(&one, role == ROLE_SOURCE ? EVENT_PEER_RUNNING : EVENT_QEMU_RESUME);
             before = session_get_status(one.session);
             session_remember(one.session, &memory);
             bench_init(&two, role, policy);
@@ -626,6 +733,9 @@ main(int argc, char **argv)
     g_test_add_func("/session/backoff", test_backoff);
     g_test_add_func("/session/deadline", test_deadline);
     g_test_add_func("/session/peer-completed", test_peer_completed);
+    g_test_add_func("/session/persons-port", test_persons_port);
+    g_test_add_func("/session/before-the-guest-runs", test_before_the_guest_runs);
+    g_test_add_func("/session/peer-over", test_peer_over);
     g_test_add_func("/session/no-recovery", test_no_recovery);
     g_test_add_func("/session/lost-finish", test_lost_finish);
     g_test_add_func("/session/restored", test_restored);
