@@ -28,3 +28,23 @@ def test_a_short_outage(lab, guest, p2p):
     migration.succeed()
     assert lab.b.domain_state(reason=True) == "running (migrated)"
     guest.witness_ok(lab.b)
+
+
+@pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
+def test_a_channel_that_is_reset(lab, guest, p2p):
+    """Nothing can keep this guest's migration; but nobody waits for a destination that has failed."""
+    guest.set_rate(lab.a, pages=100)
+    migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "1",
+                            "--postcopy-bandwidth", "1", p2p=p2p)
+    migration.wait_status("active")
+    qemu = lab.b.qemu()
+    qemu.stop()
+    switch = lab.a.virsh_background("migrate-postcopy", "guest")
+    migration.wait_status("postcopy-active", hosts=[lab.a], timeout=20)
+    lab.net.cut("migration", how="reset")
+    migration.wait_status("postcopy-paused", hosts=[lab.a], timeout=60)
+    lab.net.restore()
+    qemu.cont()
+    switch.wait(60)
+    migration.fail(60)
+    assert lab.a.wait_dbus_signal("Finished")["args"][0] == "failed"
