@@ -28,6 +28,7 @@ struct Session {
     guint armed_port;           /* destination: where QEMU listens; 0: nowhere */
     gboolean armed_used;        /* ... and the source has been told */
     gboolean finish_called;     /* destination: somebody starts the guest */
+    gboolean received;          /* destination: all memory is here */
     gboolean running;           /* the guest is known to run on the destination */
     gboolean running_asked;     /* destination: the source waits to be told so */
     guint failures;             /* of attempts that reached the peer, in a row: sets the back-off */
@@ -46,6 +47,7 @@ struct Session {
     GArray *effects;
     gint64 now_usec;
     gboolean changed;
+    gboolean stays; /* an action has found that it is too early for its row's state */
 };
 
 /** What is always so in a state. */

@@ -400,9 +400,10 @@ session_step(Session *session, const Event *event, GArray *effects)
     session->effects = effects;
     session->now_usec = event->at_usec;
     session->changed = FALSE;
+    session->stays = FALSE;
     if (row->action)
         row->action(session, event);
-    if (row->to != STATE_SAME && row->to != session->state)
+    if (row->to != STATE_SAME && row->to != session->state && !session->stays)
         enter(session, row->to);
     session->effects = NULL;
     return session->changed;

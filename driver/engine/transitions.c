@@ -213,8 +213,11 @@ arm_failed(Session *session, const Event *event)
     session->arming = FALSE;
     if (!session->arm_asked)
         return;
-    /* It listens where it did before: better than nothing. */
+    /* It listens where it did before: better than nothing. Unless that has been tried: then it may
+     * not be paused at all, but have recovered while nobody looked, and lost its channel since. */
     if (session->armed_port) {
+        if (session->armed_used)
+            session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
         reply_armed(session);
         return;
     }
@@ -294,8 +297,20 @@ static void
 finish_called(Session *session, const Event *event)
 {
     session->finish_called = TRUE;
+    session->changed = TRUE;
+    session->stays = !session->received;
     if (session->state == STATE_POSTCOPY_ACTIVE)
         session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
+}
+
+/* QEMU is done, and the guest has yet to be started: Finish is still waited for, or called by us
+ * when its time is up. To end now would close the client's connection, and libvirt would destroy
+ * the guest that has left its source. */
+static void
+received(Session *session, const Event *event)
+{
+    session->received = TRUE;
+    session->stays = !session->finish_called;
 }
 
 /* The source is stopped for good and the guest runs nowhere: the client's word to start it here was
@@ -355,7 +370,8 @@ const Transition transitions[] = {
                                           EVENT_QEMU_POSTCOPY_RECOVER,       STATE_POSTCOPY_RECOVER,       NULL },
     { BOTH,        S(POSTCOPY_PAUSED) | RECOVERING,
                                           EVENT_QEMU_POSTCOPY_ACTIVE,        STATE_POSTCOPY_ACTIVE,        NULL },
-    { BOTH,        POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              NULL },
+    { SOURCE,      POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              NULL },
+    { DESTINATION, POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              received },
     { BOTH,        POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        PRECOPY,               EVENT_QEMU_GONE,                   STATE_FAILED,                 keep_message },
     { BOTH,        POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 source_lost },
@@ -371,7 +387,8 @@ const Transition transitions[] = {
     { BOTH,        S(FAILED),             EVENT_CALL_FAILED,                 STATE_SAME,                   keep_message },
     { BOTH,        PRECOPY,               EVENT_CALL_CANCELLED,              STATE_CANCELLED,              keep_message },
 
-    { DESTINATION, ALIVE,                 EVENT_FINISH_CALLED,               STATE_SAME,                   finish_called },
+    { DESTINATION, PRECOPY,               EVENT_FINISH_CALLED,               STATE_SAME,                   finish_called },
+    { DESTINATION, POSTCOPY,              EVENT_FINISH_CALLED,               STATE_COMPLETED,              finish_called },
     { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   finish_overdue },
 
     /* whether the guest runs on the destination: only then may the channel be broken */
