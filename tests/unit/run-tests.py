@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""run-tests.py: what scripts/run-tests counts, and what -k selects."""
+"""run-tests.py: what scripts/run-tests counts, what -k selects, and what ./run says of itself."""
 
 import importlib.machinery
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,17 @@ run_tests.run_child([sys.executable, '-c', {child!r}])
     process.send_signal(signal.SIGTERM)
     expect(process.stdout.readline(), 'cleaned\n')
     expect(process.wait(20) != 0, True)
+
+
+def test_every_command_says_what_it_does():
+    run = TESTS.parent / 'run'
+    usage = subprocess.run([run, 'help'], capture_output=True, text=True, check=True).stdout
+    commands = re.findall(r'^  ([a-z-]+) {2,}\S', usage, re.M)
+    assert {'test', 'simulate', 'bench'} < set(commands), usage
+    for command in set(commands) - {'help'}:
+        said = subprocess.run([run, command, '--help'], capture_output=True, text=True)
+        expect((command, said.returncode, said.stderr), (command, 0, ''))
+        assert said.stdout.startswith('Usage: '), said.stdout
 
 
 tap.main(tap.cases_of(globals()))

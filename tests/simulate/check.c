@@ -1,0 +1,224 @@
+/*
+ * check.c: what must hold, at every step and at the end
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "check.h"
+
+#include "daemon.h"
+#include "qemu.h"
+
+static void fail(World *world, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static void
+fail(World *world, const char *format, ...)
+{
+    va_list arguments;
+
+    if (world->violation)
+        return;
+    va_start(arguments, format);
+    world->violation = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    world_trace(world, "! %s", world->violation);
+}
+
+void
+check_limit(World *world, Limit limit)
+{
+    world_trace(world, "limit: %s", limit_to_string(limit));
+    world->limits |= 1u << limit;
+}
+
+void
+check_known(World *world, Known known)
+{
+    world_trace(world, "known defect: %s", known_to_string(known));
+    world->known |= 1u << known;
+}
+
+void
+check_owners(World *world, MigrationRole host)
+{
+    const Qemu *source = &world->qemu[ROLE_SOURCE];
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
+
+    if (world->limits & (1u << LIMIT_THE_END))
+        return;
+    if (source->runs && destination->runs)
+        fail(world, "two owners: the guest runs on both hosts");
+    else if (host == ROLE_SOURCE && source->runs && destination->has_run)
+        fail(world, "taken back: the guest runs at the source after it ran at the destination");
+}
+
+void
+check_step(World *world, MigrationRole host, MigrationState from)
+{
+    const Session *session = world->daemon[host].session;
+    MigrationState to = session_get_state(session);
+
+    if (migration_state_is_terminal(from) && to != from)
+        fail(world, "the %s's session has left %s", host_to_string(host),
+             migration_state_to_string(from));
+    if (migration_state_is_postcopy(from) && session_get_owner(session) != OWNER_DESTINATION)
+        fail(world, "the %s's session takes the guest back from %s", host_to_string(host),
+             migration_state_to_string(from));
+    if (to == STATE_POSTCOPY_PAUSED && from != to)
+        world->coverage->pauses++;
+    if (to == STATE_POSTCOPY_ACTIVE && from >= STATE_POSTCOPY_PAUSED && from != to)
+        world->coverage->recoveries++;
+}
+
+void
+check_broken_switch(World *world)
+{
+    if (world->qemu[ROLE_DESTINATION].loaded)
+        fail(world, "lost: the destination's QEMU has ended where it should have paused");
+    else if (world->link.cause == CAUSE_ENGINE && world->known == 0)
+        fail(world, "lost: the channel was broken on purpose before the destination's QEMU had "
+                    "its order to run");
+    else
+        check_limit(world, LIMIT_SWITCH);
+}
+
+void
+check_unfinished(World *world)
+{
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
+    QemuStatus status = world->qemu[ROLE_SOURCE].status;
+
+    if (!world->daemon[ROLE_DESTINATION].up && destination->alive && !destination->has_run &&
+        (qemu_is_postcopy(status) || status == QEMU_COMPLETED))
+        check_limit(world, LIMIT_UNFINISHED);
+}
+
+/* Where the guest is whole and runs; HOSTS: nowhere. */
+static guint
+find_guest(const World *world)
+{
+    const Qemu *source = &world->qemu[ROLE_SOURCE];
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
+
+    if (destination->alive && destination->runs && destination->status == QEMU_COMPLETED)
+        return ROLE_DESTINATION;
+    if (source->alive && source->runs && !destination->has_run)
+        return ROLE_SOURCE;
+    return HOSTS;
+}
+
+void
+check_answer(World *world)
+{
+    const Caller *caller = &world->caller;
+    MigrationState state = daemon_get_state(world, ROLE_SOURCE);
+
+    world->coverage->answers[caller->answer]++;
+    if (caller->answer == ANSWER_FAILURE && !caller->answered_by_stock && world->known == 0 &&
+        world->limits == 0 && (state == STATE_COMPLETED || !migration_state_is_terminal(state)))
+        fail(world, "the caller is told of failure, but the source's session is %s",
+             migration_state_to_string(state));
+}
+
+static gboolean
+is_session_over(const World *world, MigrationRole host)
+{
+    return !world->daemon[host].session ||
+           migration_state_is_terminal(session_get_state(world->daemon[host].session));
+}
+
+gboolean
+check_is_over(const World *world)
+{
+    return world->daemon[ROLE_SOURCE].has_monitor && world->daemon[ROLE_DESTINATION].has_monitor &&
+           world->caller.stage == CALLER_ANSWERED && is_session_over(world, ROLE_SOURCE) &&
+           is_session_over(world, ROLE_DESTINATION);
+}
+
+/* The two sessions tell the truth. */
+static void
+check_sessions(World *world)
+{
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
+
+    for (guint host = 0; host < HOSTS; host++) {
+        MigrationState state = daemon_get_state(world, host);
+
+        if (!is_session_over(world, host))
+            fail(world, "stuck: the %s's session is %s %s", host_to_string(host),
+                 migration_state_to_string(state),
+                 pause_reason_to_string(session_get_reason(world->daemon[host].session)));
+        if (state == STATE_COMPLETED && destination->status != QEMU_COMPLETED)
+            fail(world, "the %s's session is completed, the destination's QEMU %s",
+                 host_to_string(host), qemu_status_to_string(destination->status));
+        if (world->limits == 0 && world->daemon[host].session && state != STATE_COMPLETED &&
+            find_guest(world) == ROLE_DESTINATION)
+            fail(world, "the %s's session is %s, but the guest is whole at the destination",
+                 host_to_string(host), migration_state_to_string(state));
+    }
+}
+
+static void
+find_known(World *world)
+{
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
+
+    if (!is_session_over(world, ROLE_DESTINATION) &&
+        daemon_get_state(world, ROLE_SOURCE) == STATE_FAILED &&
+        (world->limits & (1u << LIMIT_THE_END | 1u << LIMIT_QEMU_KILLED)))
+        check_known(world, KNOWN_NOT_TOLD);
+    if (!is_session_over(world, ROLE_SOURCE) && !world->daemon[ROLE_DESTINATION].session)
+        check_known(world, KNOWN_FORGOTTEN);
+    if ((world->limits & (1u << LIMIT_UNFINISHED)) && destination->alive && !destination->has_run)
+        check_known(world, KNOWN_NEVER_STARTED);
+}
+
+static void
+check_outcome(World *world)
+{
+    const Caller *caller = &world->caller;
+
+    check_sessions(world);
+    if (caller->stage != CALLER_ANSWERED)
+        fail(world, "stuck: the caller has had no answer");
+    if (world->limits != 0)
+        return;
+    if (caller->answer == ANSWER_SUCCESS && find_guest(world) != ROLE_DESTINATION)
+        fail(world, "the caller was told of success, but the guest is not at the destination");
+    if (find_guest(world) == HOSTS)
+        fail(world, "lost: the guest runs nowhere");
+    if (caller->answer == ANSWER_FAILURE && !caller->answered_by_stock &&
+        find_guest(world) == ROLE_DESTINATION)
+        fail(world, "the caller was told of failure, but the guest is at the destination");
+}
+
+void
+check_end(World *world)
+{
+    find_known(world);
+    check_outcome(world);
+    if (!world->violation || !world->known)
+        return;
+    g_clear_pointer(&world->violation, g_free);
+    for (guint i = 0; i < KNOWN_LAST; i++)
+        world->coverage->known[i] += (world->known >> i) & 1;
+}
+
+Ending
+check_get_ending(const World *world)
+{
+    guint guest = find_guest(world);
+
+    if (guest == ROLE_DESTINATION && !(world->limits & (1u << LIMIT_THE_END)))
+        return world->qemu[ROLE_SOURCE].wants_postcopy ? ENDING_COMPLETED : ENDING_COMPLETED_FIRST;
+    if (world->limits & (1u << LIMIT_QEMU_KILLED))
+        return ENDING_QEMU_KILLED;
+    if (world->limits & (1u << LIMIT_SWITCH))
+        return ENDING_LOST_AT_SWITCH;
+    if (world->limits & (1u << LIMIT_THE_END))
+        return ENDING_LOST_AT_THE_END;
+    if (world->limits & (1u << LIMIT_UNFINISHED))
+        return ENDING_LOST_UNFINISHED;
+    if (world->limits & (1u << LIMIT_IN_FINISH))
+        return ENDING_LOST_IN_FINISH;
+    return ENDING_KEPT;
+}

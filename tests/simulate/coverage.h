@@ -1,0 +1,78 @@
+/*
+ * coverage.h: what the schedules have reached
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "engine/session.h"
+
+#define COVERAGE_ROWS_MAX   128
+#define COVERAGE_FAULTS_MAX 32
+
+/** How a schedule ended. */
+typedef enum {
+    ENDING_COMPLETED,       /* the guest is at the destination, by postcopy */
+    ENDING_COMPLETED_FIRST, /* ... before it came to postcopy */
+    ENDING_KEPT,            /* failed or cancelled before postcopy: at the source */
+    ENDING_QEMU_KILLED,     /* lost with a QEMU that was killed */
+    ENDING_LOST_AT_SWITCH,  /* the limits below */
+    ENDING_LOST_AT_THE_END,
+    ENDING_LOST_UNFINISHED,
+    ENDING_LOST_IN_FINISH,
+} Ending;
+#define ENDING_LAST (ENDING_LOST_IN_FINISH + 1)
+
+/**
+ * What loses a guest without our doing. Each is a rule of QEMU 10.0 or libvirt 11.3; the README
+ * says which.
+ */
+typedef enum {
+    LIMIT_QEMU_KILLED,
+    LIMIT_SWITCH,  /* the network broke the channel before the destination had its order to run */
+    LIMIT_THE_END, /* the channel broke after all was sent: the source's QEMU fails */
+    LIMIT_UNFINISHED, /* the destination's daemon was killed before Finish */
+    LIMIT_IN_FINISH,  /* paused while libvirt's own Finish was at work */
+} Limit;
+#define LIMIT_LAST (LIMIT_IN_FINISH + 1)
+
+/**
+ * What is known to be wrong with us, and not mended yet: counted, not failed. An entry goes when
+ * its defect does.
+ */
+typedef enum {
+    KNOWN_NOT_TOLD,  /* the source has ended, and the destination waits for it for ever */
+    KNOWN_FORGOTTEN, /* ... the other way round: the destination's daemon has no journal of it */
+    KNOWN_NEVER_STARTED, /* the destination's daemon died in Finish; nobody starts the guest */
+    KNOWN_LOOKED_EARLY,  /* ... or after all was read, and looked before libvirt had its monitor */
+    KNOWN_SWITCH_UNSEEN, /* the source's daemon died before it had noted the switch */
+    KNOWN_FAILED_UNSEEN, /* ... and QEMU has failed since */
+    KNOWN_CLIENT_GONE,   /* ... or the client did, while the switch was on its way */
+} Known;
+#define KNOWN_LAST (KNOWN_CLIENT_GONE + 1)
+
+typedef struct {
+    guint64 schedules;
+    guint64 steps;
+    guint64 states[ROLE_LAST][STATE_LAST];
+    guint64 events[EVENT_LAST];
+    guint64 effects[EFFECT_LAST];
+    guint64 rows[COVERAGE_ROWS_MAX];
+    guint64 faults[COVERAGE_FAULTS_MAX];
+    guint64 endings[ENDING_LAST];
+    guint64 known[KNOWN_LAST];
+    guint64 answers[4];
+    guint64 pauses;
+    guint64 recoveries;
+    guint64 restarts;
+    guint64 resolved; /* pauses that a person had to end */
+} Coverage;
+
+const char *ending_to_string(Ending ending);
+const char *limit_to_string(Limit limit);
+const char *known_to_string(Known known);
+
+/** For a person. */
+void coverage_print(const Coverage *coverage, double seconds);
+/** For a program: one JSON object. */
+char *coverage_to_json(const Coverage *coverage, guint64 seed, double seconds);

@@ -1,0 +1,88 @@
+/*
+ * named.c: schedules that found something once, or show a promise kept
+ *
+ * Each failed before the engine was what it is, or would if it were less. Times are in microseconds
+ * after the fault's trigger.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "named.h"
+
+#include "faults.h"
+
+#define S ROLE_SOURCE
+#define D ROLE_DESTINATION
+
+/* Peer to peer, in postcopy, with some ordinary values and those that matter. */
+#define WITH(paths, latency, load, memory)                                                         \
+    .seed = 7, .postcopy = TRUE, .finish_usec = 5 * MSEC, .n_paths = (paths),                      \
+    .latency_usec = (latency), .load_usec = (load), .memory_usec = (memory)
+#define ORDINARY .peer2peer = TRUE, WITH(1, 500, 20 * MSEC, 10 * SEC)
+
+/* clang-format off */
+const NamedSchedule named_schedules[] = {
+    { { .name = "nothing-happens", ORDINARY },
+      .ending = ENDING_COMPLETED },
+    { { .name = "outage", ORDINARY, .n_faults = 1, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_CUT_ALL, S, 0, 40 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "the-other-network", .peer2peer = TRUE, WITH(2, 500, 20 * MSEC, 10 * SEC),
+        .n_faults = 1, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_CUT, S, 0, 99 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "one-way", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_CUT_ONE_WAY, S, 0, 20 * SEC },
+        { TRIGGER_RECOVERED, SEC, FAULT_CUT_ONE_WAY, D, 0, 20 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "double-failure", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_RESET, S, 0, 0 },
+        { TRIGGER_RECOVER, 100, FAULT_CUT_ALL, S, 0, 20 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "a-stranger-in-the-recovery", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_START, 0, FAULT_HANG, S, 0, 0 },
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_RESET, S, 0, 0 } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "both-daemons-killed-in-an-outage", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_CUT_ALL, S, 0, 30 * SEC },
+        { TRIGGER_PAUSED, 5 * SEC, FAULT_KILL_DAEMONS, S, 0, 5 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "a-persons-pause", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, PERSON_ABORT, S, 0, 0 },
+        { TRIGGER_PAUSED, 20 * SEC, PERSON_RECOVER, S, 0, 0 } } },
+      .ending = ENDING_COMPLETED },
+
+    /* The destination's QEMU is slow with its device state: breaking the channel then loses the
+     * guest. */
+    { { .name = "outage-before-the-order-to-run", .peer2peer = TRUE,
+        WITH(1, 500, 4 * SEC, 10 * SEC), .n_faults = 1,
+        .faults = { { TRIGGER_LISTEN, 100 * MSEC, FAULT_CUT_ALL, S, 0, 8 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "pause-before-the-order-to-run", .peer2peer = TRUE,
+        WITH(1, 500, 4 * SEC, 10 * SEC), .n_faults = 1,
+        .faults = { { TRIGGER_POSTCOPY, 2 * MSEC, PERSON_ABORT, S, 0, 0 } } },
+      .ending = ENDING_COMPLETED },
+    /* The source asked for ever. */
+    { { .name = "the-destination-has-failed", ORDINARY, .n_faults = 1, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_KILL_QEMU, D, 0, 0 } } },
+      .ending = ENDING_QEMU_KILLED, .limits = 1u << LIMIT_QEMU_KILLED },
+    /* All memory was there before Finish was missed: the destination's session ended, nobody
+     * started the guest, and libvirt destroyed it with the client's connection. */
+    { { .name = "finish-is-lost-and-the-memory-short", .peer2peer = TRUE,
+        WITH(1, 500, 20 * MSEC, 200 * MSEC), .n_faults = 1, .faults = { { TRIGGER_START, 0, FAULT_CUT_CALLER, S, 0, 60 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "the-client-dies-before-finish",
+        WITH(1, 500, 20 * MSEC, 200 * MSEC), .n_faults = 1,
+        .faults = { { TRIGGER_LISTEN, 0, FAULT_KILL_CALLER, S, 0, 0 } } },
+      .ending = ENDING_COMPLETED },
+    /* The destination recovered while its daemon was away: from then on it offered the port of the
+     * recovery before, for ever. */
+    { { .name = "recovered-while-nobody-looked", .peer2peer = TRUE,
+        WITH(1, 20 * MSEC, 20 * MSEC, 60 * SEC), .n_faults = 4, .faults = {
+        { TRIGGER_LISTEN, 4 * SEC, PERSON_ABORT, S, 0, 0 },
+        { TRIGGER_PAUSED, 70 * MSEC, PERSON_RECOVER, S, 0, 0 },
+        { TRIGGER_RECOVER, 0, FAULT_KILL_DAEMON, D, 0, 5 * SEC },
+        { TRIGGER_RECOVERED, 70 * MSEC, FAULT_RESET_ONE, S, 0, 0 } } },
+      .ending = ENDING_COMPLETED },
+};
+/* clang-format on */
+const gsize n_named_schedules = G_N_ELEMENTS(named_schedules);
