@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A host's long-running processes, the libvirt daemon and the system bus, and faults on them."""
+import contextlib
 import os
 import subprocess
+import sys
 
-from . import process
+from . import init, process
 from .process import Process
 from .wait import wait
 
@@ -17,15 +19,13 @@ class Daemon:
         self.command = list(command)
         self.env = dict(env)
         self._check_ready = check_ready
-        self._popen = None
-        self._pid_file = host.path(f"/run/lab-{label}.pid")
+        self._init = None
+        self._output = f"/var/log/libvirt/{label}.out"
+        self._pid_file = f"/run/lab-{label}.pid"
 
     @property
     def process(self):
-        if self._popen is not None:
-            self._popen.poll()  # do not leave a zombie
-        with open(self._pid_file, encoding="ascii") as f:
-            return Process(int(f.read()), f"{self.label} on {self.host.name}")
+        return Process(int(self.host.read(self._pid_file)), f"{self.label} on {self.host.name}")
 
     @property
     def pid(self):
@@ -33,19 +33,13 @@ class Daemon:
 
     @property
     def alive(self):
-        return os.path.exists(self._pid_file) and self.process.alive
+        return os.path.exists(self.host.path(self._pid_file)) and self.process.alive
 
     def start(self, wait_ready=True, **env):
         """Starts it, with `env` on top of the host's own. Returns when it serves."""
         self.env.update(env)
         connections = self.host.recorder_connections(self.label)
-        output = open(self.host.path(f"/var/log/libvirt/{self.label}.out"), "ab")
-        with output:
-            self._popen = subprocess.Popen(
-                self.host.enter + self.command, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True, env={**os.environ, **self.env})
-        with open(self._pid_file, "w", encoding="ascii") as f:
-            f.write(f"{self._popen.pid}\n")
+        self._launch()
         if wait_ready:
             self.wait_ready()
             # No event that follows is missed.
@@ -53,12 +47,29 @@ class Daemon:
                  or self.host.recorder_connections(self.label) > connections, 60,
                  f"the recorder on {self.label} of {self.host.name} again")
 
+    def _launch(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.host.path(self._pid_file))
+        with open(self.host.path(self._output), "ab") as output:
+            self._init = subprocess.Popen(
+                [*self.host.enter, sys.executable, "-I", "-S", init.__file__, self._pid_file,
+                 *self.command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True, env={**os.environ, **self.env})
+
+        def launched():
+            if self._init.poll() is not None:
+                raise self._ended()
+            return os.path.exists(self.host.path(self._pid_file))
+        wait(launched, 20, f"{self.label} on {self.host.name} launched")
+
+    def _ended(self):
+        return process.CommandFailed(f"{self.label} on {self.host.name} ended: "
+                                     + self.host.read(self._output)[-2000:])
+
     def wait_ready(self, timeout=60):
         def ready():
             if not self.alive:
-                raise process.CommandFailed(
-                    f"{self.label} on {self.host.name} ended: "
-                    + self.host.read(f"/var/log/libvirt/{self.label}.out")[-2000:])
+                raise self._ended()
             return self._check_ready()
         wait(ready, timeout, f"{self.label} on {self.host.name} ready")
 
