@@ -22,10 +22,13 @@
  *
  * It takes its parameters from the kernel's command line: witness.arena (MiB), witness.rate (pages
  * a second), witness.disk_rate (records a second), witness.run (a number that tells runs apart).
+ * With witness.hold=1 there it says HELD, does nothing, and takes them from the line that it is
+ * then sent on the second serial port.
  */
 #define _GNU_SOURCE /* O_DIRECT */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -364,6 +367,25 @@ map(size_t size)
     return at == MAP_FAILED ? NULL : at;
 }
 
+/* Waits for a line on the second serial port. */
+static void
+hold(Witness *w, char *line, size_t size)
+{
+    struct pollfd command = {.fd = w->command, .events = POLLIN};
+    size_t len = 0;
+
+    say(w, "HELD");
+    for (;;) {
+        if (read(w->command, line + len, 1) != 1)
+            poll(&command, 1, -1);
+        else if (line[len] == '\n')
+            break;
+        else if (len < size - 1)
+            len++;
+    }
+    line[len] = 0;
+}
+
 static const char *
 setup(Witness *w)
 {
@@ -373,6 +395,11 @@ setup(Witness *w)
     if (fd < 0 || read(fd, cmdline, sizeof cmdline - 1) <= 0)
         return "/proc/cmdline";
     close(fd);
+    w->command = open_serial("/dev/ttyS1", O_RDWR | O_NONBLOCK);
+    if (w->command < 0)
+        return "/dev/ttyS1";
+    if (parameter(cmdline, "witness.hold", 0))
+        hold(w, cmdline, sizeof cmdline);
     w->run = parameter(cmdline, "witness.run", 1);
     w->random = w->run | 1;
     w->rate = parameter(cmdline, "witness.rate", 4000);
@@ -388,9 +415,6 @@ setup(Witness *w)
     w->disk = open("/dev/vda", O_RDWR | O_DIRECT | O_SYNC);
     if (w->disk < 0)
         return "/dev/vda";
-    w->command = open_serial("/dev/ttyS1", O_RDWR | O_NONBLOCK);
-    if (w->command < 0)
-        return "/dev/ttyS1";
     for (uint64_t i = 0; i < w->pages; i++) {
         Stamp stamp = {w->run, i, ++w->expected[i]};
         stamp_write(page_at(w, i), &stamp);

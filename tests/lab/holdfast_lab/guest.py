@@ -7,7 +7,7 @@ import socket
 import time
 import uuid
 
-from . import image
+from . import image, template
 from .logs import Tail
 from .wait import wait
 
@@ -132,16 +132,21 @@ class Guest:
                 os.unlink(tail.path)
             tail.restart()
 
-    def start(self, host, persistent=True, wait_ready=True):
-        """Boots it on a host, with an empty disk. Returns when the witness is at work."""
+    def start(self, host, persistent=True, wait_ready=True, boot=False):
+        """Brings it up on a host, with an empty disk. Returns when the witness is at work.
+
+        It goes on from a template; with `boot`, or without waiting, it is really booted.
+        """
         self._fresh_files()
         path = self.xml_file()
         if persistent:
             host.virsh("define", path)
-            host.virsh("start", self.name)
-        else:
-            host.virsh("create", path)
         self.lab.follow(self)
+        if boot or not wait_ready:
+            host.virsh(*(("start", self.name) if persistent else ("create", path)))
+        else:
+            template.restore(self, host)
+            self.ask(host, f"begin {self.witness_words()}", r"^READY", 60)
         if wait_ready:
             self.wait_console(host, r"^HB ", 120)
         return self
