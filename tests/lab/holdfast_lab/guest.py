@@ -137,6 +137,7 @@ class Guest:
 
         It goes on from a template; with `boot`, or without waiting, it is really booted.
         """
+        since = self.lab.now()
         self._fresh_files()
         path = self.xml_file()
         if persistent:
@@ -149,7 +150,14 @@ class Guest:
             self.ask(host, f"begin {self.witness_words()}", r"^READY", 60)
         if wait_ready:
             self.wait_console(host, r"^HB ", 120)
+            self._end_of_start(host, since)
         return self
+
+    def _end_of_start(self, host, since):
+        """The events of the start, which tell how it came up, are over."""
+        wait(lambda: {"Started", "Resumed"} <= {e.split()[0] for e in host.events(self, since)},
+             20, f"the events of {self}'s start on {host.name}")
+        self.lab.started[self.name] = self.lab.now()
 
     # The console
 

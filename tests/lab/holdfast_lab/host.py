@@ -5,7 +5,6 @@ A host's /run, /etc/libvirt, /var/lib/libvirt, /var/log/libvirt and /var/cache/l
 directories below the lab's; so its sockets and logs can be reached from outside by their path
 (`Host.path`), while the processes inside believe to be alone.
 """
-import json
 import os
 import shlex
 import subprocess
@@ -16,7 +15,7 @@ from gi.repository import GLib
 
 from . import bus, image, process
 from .daemon import Daemon
-from .logs import DaemonLog, Tail
+from .logs import DaemonLog, Records
 from .network import Network
 from .process import Background, Process
 from .wait import wait
@@ -123,7 +122,7 @@ class Host:
         self.recorder = None
         self._helpers = []
         self.log = DaemonLog(self.path(LOG))
-        self._records = Tail(os.path.join(self.base, "records.jsonl"))
+        self._records = Records(os.path.join(self.base, "records.jsonl"))
         self.virsh_command = shlex.split(os.environ.get("HOLDFAST_LAB_VIRSH", "virsh"))
         self.daemon = Daemon(self, "libvirt", lab.daemon, lab.daemon_env(self), self._daemon_serves)
         self.bus = Daemon(self, "dbus", ["dbus-daemon", "--config-file=/run/dbus/lab.conf",
@@ -226,7 +225,9 @@ class Host:
 
     @property
     def _known_capabilities(self):
-        return os.path.join(image.cache_directory(), "libvirt-qemu")
+        """libvirt takes them for out of date when it loads another driver module."""
+        module = os.path.realpath(self.lab.daemon_env(self).get("LIBVIRT_DRIVER_DIR", "/stock"))
+        return os.path.join(image.cache_directory(), "libvirt-qemu", module.replace("/", "-"))
 
     def keep_capabilities(self):
         """For the next lab."""
@@ -330,8 +331,8 @@ class Host:
         """What the recorder wrote: dictionaries with `time` and `kind` (lifecycle,
         job-completed, signal, recorder)."""
         since = self.lab.epoch if since is None else since
-        found = [json.loads(text) for _, text in self._records.poll()]
-        return [r for r in found if r["time"] >= since and kind in (None, r["kind"])]
+        return [r for r in self._records.all()
+                if r["time"] >= since and kind in (None, r["kind"])]
 
     def recorded_sources(self):
         """Which of libvirt and dbus the recorder is connected to now."""
@@ -346,7 +347,9 @@ class Host:
                    for r in self.records("recorder", since=0))
 
     def events(self, guest="guest", since=None):
-        """libvirt's lifecycle events: ['Suspended Post-copy', ...]."""
+        """libvirt's lifecycle events since the guest was up: ['Suspended Post-copy', ...]."""
+        if since is None:
+            since = max(self.lab.epoch, self.lab.started.get(str(guest), 0.0))
         return [f"{r['event']} {r['detail']}" for r in self.records("lifecycle", since)
                 if r["domain"] == str(guest)]
 

@@ -55,6 +55,7 @@ class Lab:
         self.epoch = self.now()
         self.backgrounds = []
         self.guests = []
+        self.started = {}  # a guest's name -> since when it is up
         self.notes = []
         self._reaper = None
         self._following = threading.Event()
@@ -119,7 +120,7 @@ class Lab:
         self._write_state()
         for each in self.hosts:
             each.wait_ready()
-        self.hosts[0].keep_capabilities()
+            each.keep_capabilities()
 
     def _start_reaper(self):
         """Cleans up after us even when we are killed: it sees our end of the pipe close."""
@@ -185,6 +186,7 @@ class Lab:
             each.reset()
         self._following.set()
         self.guests = []
+        self.started = {}
         for name in os.listdir(self.shared):
             path = os.path.join(self.shared, name)
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)

@@ -37,6 +37,19 @@ class Tail:
             self.lines, self._position, self._rest = [], 0, b""
 
 
+class Records(Tail):
+    """A file with a JSON object a line; each is read once, however often it is asked for."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self._parsed = []
+
+    def all(self):
+        lines = self.poll()
+        self._parsed += [json.loads(text) for _, text in lines[len(self._parsed):]]
+        return self._parsed
+
+
 # 2025-11-21 22:07:03.123+0000: 1234: info : qemuMonitorJSONIOProcessLine:209 : text
 LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d{4}): (\d+): (\w+) : (.*)")
 QMP = re.compile(r"QEMU_MONITOR_(RECV_EVENT|RECV_REPLY|SEND_MSG): mon=\S+ "

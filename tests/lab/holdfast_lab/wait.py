@@ -12,14 +12,18 @@ class WaitTimeout(AssertionError):
 def wait(condition, timeout, what):
     """Returns the first true value of condition(); fails with `what` after `timeout` seconds.
 
-    `what` is a text, or a function that gives one when the wait has failed.
+    `what` is a text, or a function that gives one when the wait has failed. A condition that
+    costs much, as a virsh, is asked less often.
     """
-    deadline = time.monotonic() + timeout
+    asked = time.monotonic()
+    deadline = asked + timeout
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() >= deadline:
+        answered = time.monotonic()
+        if answered >= deadline:
             text = what() if callable(what) else what
             raise WaitTimeout(f"not within {timeout:g} s: {text}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(max(POLL_SECONDS, min(2 * (answered - asked), 10 * POLL_SECONDS)))
+        asked = time.monotonic()
