@@ -183,6 +183,8 @@ class Lab:
         self.backgrounds = []
         self.net.restore()
         for each in self.hosts:
+            each.kill_qemus()
+        for each in self.hosts:
             each.reset()
         self._following.set()
         self.guests = []

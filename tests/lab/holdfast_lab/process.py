@@ -27,6 +27,15 @@ def start_time(pid):
     return found[1] if found else None
 
 
+def name(pid):
+    """The program's, shortened as the kernel does; '' if it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
 def alive(pid):
     found = _stat(pid)
     return found is not None and found[0] not in "ZX"
@@ -39,15 +48,13 @@ def pids_in_network_namespace(path):
     except OSError:
         return []
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            have = os.stat(f"/proc/{name}/ns/net")
+            have = os.stat(f"/proc/{pid}/ns/net")
         except OSError:
             continue
         if (have.st_ino, have.st_dev) == (wanted.st_ino, wanted.st_dev):
-            found.append(int(name))
+            found.append(int(pid))
     return found
 
 
