@@ -250,14 +250,16 @@ class Lab:
         command = source.enter + source.virsh_command + words
         return self.keep(Migration(command, source, destination, terminal))
 
-    def postcopy(self, source, destination, *flags, bandwidth=50, postcopy_bandwidth=4,
-                 wait_active=True, **options):
+    def postcopy(self, source, destination, *flags, bandwidth=100, postcopy_bandwidth=4,
+                 wait_active=True, guest="guest", **options):
         """A migration that goes to postcopy after one pass -> Migration, once both sides are
-        postcopy-active. Bandwidths are MiB/s: with the guest's usual rate the first leaves more
-        to copy than a switchover may take, and the second makes postcopy last."""
+        postcopy-active. Bandwidths are MiB/s; the second makes postcopy last."""
+        # With a switchover that may take no time QEMU cannot end in precopy, however late virsh
+        # asks for postcopy.
+        source.virsh("migrate-setmaxdowntime", str(guest), "1", check=False)
         migration = self.migrate(source, destination, "--postcopy", "--postcopy-after-precopy",
                                  "--bandwidth", str(bandwidth), "--postcopy-bandwidth",
-                                 str(postcopy_bandwidth), *flags, **options)
+                                 str(postcopy_bandwidth), *flags, guest=guest, **options)
         if wait_active:
             migration.wait_status("postcopy-active")
             # QEMU's destination cannot pause before it has been told to run.

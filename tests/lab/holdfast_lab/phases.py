@@ -14,7 +14,7 @@ def reach(lab, phase, *flags, **options):
     """Starts a migration from a to b that is held in the phase -> Migration.
 
     precopy          memory is copied, and would be for a minute
-    postcopy-active  for half a minute
+    postcopy-active  for ten seconds
     paused           after an outage that lasts
     recovering       the source connects to the destination, and gets no answer
     """
