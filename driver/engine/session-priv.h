@@ -22,6 +22,7 @@ struct Session {
     guint path;                 /* the one to try next */
     gboolean wanted;            /* a person asked for the end of this pause */
     gboolean gave_up;           /* the pause outlasted the policy's patience */
+    gboolean resuming;          /* source, paused: QEMU was told to resume and has yet to answer */
     gboolean arm_asked;         /* destination: the source waits for an answer */
     guint arm_port;             /* ... and wants QEMU to listen on this port; 0: any */
     gboolean arming;            /* destination: QEMU is being told to listen */

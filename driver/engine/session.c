@@ -349,6 +349,16 @@ session_attend(Session *session)
     }
 }
 
+/* A person paused the migration while QEMU was being told to resume: it is paused again. */
+static void
+pause_overtaken(Session *session)
+{
+    Event requested = {.type = EVENT_PAUSE_REQUESTED, .at_usec = session->now_usec, .number = 1};
+
+    if (session->role == ROLE_SOURCE && session_is_pausing(session))
+        transition_find(session->role, session->state, requested.type)->action(session, &requested);
+}
+
 /* The one place where the state changes. */
 static void
 enter(Session *session, MigrationState to)
@@ -356,6 +366,7 @@ enter(Session *session, MigrationState to)
     MigrationState from = session->state;
 
     session->state = to;
+    session->resuming = FALSE;
     session->changed = TRUE;
     session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
 
@@ -366,12 +377,14 @@ enter(Session *session, MigrationState to)
     case STATE_POSTCOPY_RECOVER_SETUP:
     case STATE_POSTCOPY_RECOVER:
         session_attend(session);
+        pause_overtaken(session);
         break;
     case STATE_POSTCOPY_ACTIVE:
         end_pause(session);
         session->reason = REASON_NONE;
         session->arm_asked = FALSE;
         session_attend(session);
+        pause_overtaken(session);
         break;
     case STATE_COMPLETED:
     case STATE_FAILED:
@@ -379,6 +392,7 @@ enter(Session *session, MigrationState to)
         if (to == STATE_COMPLETED)
             end_pause(session);
         session->reason = REASON_NONE;
+        session->pending_reason = REASON_NONE;
         session->next_attempt_at_usec = 0;
         session_emit(session, EFFECT_UNWATCH, 0, NULL);
         session_emit(session, EFFECT_STOP_GIVE_UP_TIMER, 0, NULL);
@@ -476,6 +490,12 @@ gboolean
 session_holds_callers(const Session *session)
 {
     return !migration_state_is_terminal(session->state) && session_recovers_itself(session);
+}
+
+gboolean
+session_is_pausing(const Session *session)
+{
+    return session->pending_reason == REASON_OPERATOR;
 }
 
 Status *

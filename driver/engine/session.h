@@ -98,7 +98,7 @@ void session_set_peer(Session *session, const char *peer, guint paths);
  *
  * An event that means nothing in the session's state does nothing.
  *
- * Returns: whether anything that a Status shows has changed.
+ * Returns: whether anything has changed that a Status shows, or session_is_pausing().
  */
 gboolean session_step(Session *session, const Event *event, GArray *effects);
 
@@ -130,6 +130,9 @@ gboolean session_may_break(const Session *session);
  * a peer that cannot be asked, after giving up, and in a terminal state.
  */
 gboolean session_holds_callers(const Session *session);
+
+/** Whether a pause that a person asked for has yet to come. */
+gboolean session_is_pausing(const Session *session);
 
 /** A snapshot; one reference. */
 Status *session_get_status(const Session *session);

@@ -25,6 +25,10 @@
  * long has met a stray connection or a network that broke again (QEMU's own tests call it a double
  * failure) and is kicked. */
 #define RECOVER_DEADLINE_MS 10000
+/* A recovery that a person pauses is kicked this often until QEMU lets go of it: it may be between
+ * two connections, where there is nothing to break and migrate-pause is refused
+ * (migration_postcopy_is_alive(), migration/migration.c, QEMU 10.0). */
+#define PAUSE_AGAIN_MS 250
 
 /* clang-format off */
 const StateTraits state_traits[STATE_LAST] = {
@@ -65,19 +69,36 @@ static void
 kick(Session *session, const Event *event)
 {
     session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
-    session_emit(session, EFFECT_START_STATE_TIMER, RECOVER_DEADLINE_MS, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER,
+                 session_is_pausing(session) ? PAUSE_AGAIN_MS : RECOVER_DEADLINE_MS, NULL);
+}
+
+static void
+announce_pause(Session *session)
+{
+    session->pending_reason = REASON_OPERATOR;
+    session->changed = TRUE;
 }
 
 /* number: 1 if nobody else carries the pause out */
 static void
 pause_active(Session *session, const Event *event)
 {
-    session->pending_reason = REASON_OPERATOR;
+    announce_pause(session);
     if (event->number)
         session_emit(session, EFFECT_PAUSE, 0, NULL);
 }
 
-/* The network was faster: the pause becomes the person's, and nothing resumes by itself. */
+/* Nobody but us can carry this one out: QEMU refuses migrate-pause until it is connected. */
+static void
+pause_recovering(Session *session, const Event *event)
+{
+    announce_pause(session);
+    kick(session, event);
+}
+
+/* The network was faster: the pause becomes the person's, and nothing resumes by itself. What is
+ * on its way to QEMU already is undone when it gets there. */
 static void
 pause_paused(Session *session, const Event *event)
 {
@@ -86,6 +107,8 @@ pause_paused(Session *session, const Event *event)
     session_pause_by_person(session);
     if (!was_persons)
         session_note(session);
+    if (session->resuming)
+        announce_pause(session);
     session->changed = TRUE;
     if (session->role == ROLE_SOURCE)
         session_ask(session);
@@ -94,8 +117,10 @@ pause_paused(Session *session, const Event *event)
 static void
 pause_withdrawn(Session *session, const Event *event)
 {
-    if (session->pending_reason == REASON_OPERATOR)
-        session->pending_reason = REASON_NONE;
+    if (!session_is_pausing(session))
+        return;
+    session->pending_reason = REASON_NONE;
+    session->changed = TRUE;
 }
 
 static void
@@ -103,6 +128,7 @@ recover_requested(Session *session, const Event *event)
 {
     session->wanted = TRUE;
     session->gave_up = FALSE;
+    session->pending_reason = REASON_NONE;
     session->failures = 0;
     session->path = 0;
     session->changed = TRUE;
@@ -122,6 +148,7 @@ peer_armed(Session *session, const Event *event)
     if (!session_recovers_itself(session))
         return;
     session->attempts++;
+    session->resuming = TRUE;
     session->changed = TRUE;
     session_emit(session, EFFECT_RESUME, event->number, NULL);
     /* QEMU's events follow within milliseconds; without them the question is put again. */
@@ -137,6 +164,14 @@ peer_refused(Session *session, const Event *event)
     session->failures++;
     session->changed = TRUE;
     session_ask_later(session);
+}
+
+static void
+resume_failed(Session *session, const Event *event)
+{
+    session->resuming = FALSE;
+    pause_withdrawn(session, event);
+    peer_refused(session, event);
 }
 
 /* The other host cannot be reached: try its next address soon. This costs one SYN, and how soon we
@@ -324,7 +359,7 @@ finish_overdue(Session *session, const Event *event)
 static void
 peer_paused_active(Session *session, const Event *event)
 {
-    session->pending_reason = REASON_OPERATOR;
+    announce_pause(session);
     if (session_may_break(session))
         session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
 }
@@ -409,17 +444,19 @@ const Transition transitions[] = {
     { BOTH,        POSTCOPY,              EVENT_RESTORED,                    STATE_SAME,                   restored },
 
     /* persons */
-    { SOURCE,      CHANNEL,               EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_active },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_active },
+    { SOURCE,      RECOVERING,            EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_recovering },
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PAUSE_REQUESTED,             STATE_SAME,                   pause_paused },
-    { SOURCE,      CHANNEL,               EVENT_PAUSE_WITHDRAWN,             STATE_SAME,                   pause_withdrawn },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PAUSE_WITHDRAWN,             STATE_SAME,                   pause_withdrawn },
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_RECOVER_REQUESTED,           STATE_SAME,                   recover_requested },
+    { SOURCE,      RECOVERING,            EVENT_RECOVER_REQUESTED,           STATE_SAME,                   pause_withdrawn },
 
     /* the source asks, ... */
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_ARMED,                  STATE_SAME,                   peer_armed },
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_COMPLETED,              STATE_COMPLETED,              NULL },
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_REFUSED,                STATE_SAME,                   peer_refused },
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_UNREACHABLE,            STATE_SAME,                   peer_unreachable },
-    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_RESUME_FAILED,               STATE_SAME,                   peer_refused },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_RESUME_FAILED,               STATE_SAME,                   resume_failed },
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_TIMER_STATE,                 STATE_SAME,                   retry },
     { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_TIMER_GIVE_UP,               STATE_SAME,                   give_up },
     { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_TIMER_GIVE_UP,               STATE_SAME,                   give_up },

@@ -16,6 +16,7 @@
 #include "run/migration.h"
 #include "run/p2p.h"
 #include "run/phases.h"
+#include "run/requests.h"
 #include "run/resume.h"
 #include "stock/error.h"
 
@@ -143,13 +144,15 @@ calls_confirm(virDomainPtr dom,
 
 /* --- a person's pause --- */
 
-/* The engine hears of it first, so that it takes the pause that comes for what it is. */
+/* The engine hears of it first, so that it takes the pause that comes for what it is. Stock libvirt
+ * pauses what flows; a pause that is there already becomes the person's, and a recovery, which QEMU
+ * refuses to pause at times, is paused by the engine. */
 static int
 calls_abort_job(virDomainPtr dom, unsigned int flags)
 {
     unsigned char uuid[VIR_UUID_BUFLEN];
     g_autoptr(Migration) migration = NULL;
-    g_autoptr(Status) status = NULL;
+    g_autoptr(GError) error = NULL;
     int rc;
 
     if ((flags & VIR_DOMAIN_ABORT_JOB_POSTCOPY) && virDomainGetUUID(dom, uuid) == 0)
@@ -157,13 +160,17 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
     if (!migration || migration_get_role(migration) != ROLE_SOURCE)
         return TABLE_STOCK(domainAbortJobFlags)(dom, flags);
 
-    migration_tell(migration, EVENT_PAUSE_REQUESTED, 0, NULL);
-    status = migration_get_status(migration);
-    /* The network was faster: from now on the pause is the person's. */
-    if (status->state == STATE_POSTCOPY_PAUSED)
+    switch (requests_pause_begin(migration, &error)) {
+    case REQUESTS_PAUSED:
         return 0;
+    case REQUESTS_PAUSE_FAILED:
+        error_raise(error);
+        return -1;
+    case REQUESTS_PAUSE_STOCK:
+        break;
+    }
     if (!migration_let_run(migration)) {
-        migration_tell(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+        requests_pause_end(migration);
         stock_error_raise(VIR_ERR_OPERATION_INVALID,
                           _("cannot pause the migration of domain '%1$s': the destination has not "
                             "said that the guest runs there, and a pause before that would lose "
@@ -172,8 +179,11 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
         return -1;
     }
     rc = TABLE_STOCK(domainAbortJobFlags)(dom, flags);
-    if (rc < 0)
-        migration_tell(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+    /* Refused, because the network was faster after all. */
+    if (rc < 0 && requests_pause_end(migration)) {
+        virResetLastError();
+        rc = 0;
+    }
     return rc;
 }
 

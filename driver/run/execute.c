@@ -88,6 +88,7 @@ static void
 pause_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Command) command = opaque;
+    g_autoptr(Status) status = NULL;
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = NULL;
 
@@ -101,13 +102,15 @@ pause_job(gpointer opaque, gpointer unused)
     reply = qmp_oob(command->migration, "migrate-pause", NULL, &error);
     if (reply)
         return;
+    status = migration_get_status(command->migration);
     /* QEMU refuses only what has no channel to break (qmp_migrate_pause(), migration/migration.c,
      * QEMU 10.0): it is paused already, and we have missed it, as after a restart. */
     if (command->migration->role == ROLE_DESTINATION &&
         g_error_matches(error, QMP_ERROR, QMP_ERROR_COMMAND))
         migration_post(command->migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
-    else
+    else if (status->state == STATE_POSTCOPY_ACTIVE)
         g_warning("migration %s: cannot pause it: %s", command->migration->id, error->message);
+    /* else it is between two connections, and is kicked again. */
     migration_post(command->migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
 }
 

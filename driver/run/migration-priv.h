@@ -39,6 +39,7 @@ struct Migration {
     Status *status;
     gboolean holds;     /* session_holds_callers() */
     gboolean may_break; /* session_may_break() */
+    gboolean pausing;   /* session_is_pausing() */
     gboolean has_peer;
     gboolean can_ask;
     gboolean undefine;

@@ -135,25 +135,39 @@ log_change(const Migration *migration, const Status *before, const Status *now, 
               event_type_to_string(event));
 }
 
+/* A person's pause that is asked for, or taken back, changes no state yet. */
+static void
+log_pausing(const Migration *migration, EventType event)
+{
+    g_message("migration %s of domain %s (%s): %s (%s)", migration->id, migration->name,
+              migration_role_to_string(migration->role),
+              migration->pausing ? "about to be paused" : "not about to be paused any more",
+              event_type_to_string(event));
+}
+
 void
 migration_put_snapshot(Migration *migration, EventType event)
 {
     Status *now = session_get_status(migration->session);
     g_autoptr(Status) before = NULL;
-    gboolean held;
+    gboolean held, pausing;
 
     g_mutex_lock(&registry.lock);
     before = migration->status;
     held = migration->holds;
+    pausing = migration->pausing;
     migration->status = status_ref(now);
     migration->holds = session_holds_callers(migration->session);
     migration->may_break = session_may_break(migration->session);
+    migration->pausing = session_is_pausing(migration->session);
     migration->has_peer = migration->peer_port != 0;
     migration->can_ask = migration->paths->len > 0;
     g_cond_broadcast(&registry.changed);
     g_mutex_unlock(&registry.lock);
 
     log_change(migration, before, now, event);
+    if (pausing != migration->pausing && before->state == now->state)
+        log_pausing(migration, event);
     host_get_show()->publish(now);
     if (held && !migration->holds)
         listeners_settle(now);

@@ -88,7 +88,7 @@ typedef enum {
     MIGRATION_SETTLED,
     /* SETTLED, or the guest can run: not paused and not recovering */
     MIGRATION_FLOWING,
-    /* terminal, or a person's pause */
+    /* terminal, or the pause that a person asked for is there, or will not come */
     MIGRATION_PAUSED,
     /* SETTLED, or recovered more often than when the wait began */
     MIGRATION_RECOVERED,

@@ -9,6 +9,10 @@
 
 #include "run/error.h"
 
+/* A recovery is kicked every quarter of a second until QEMU lets go of it (engine/transitions.c).
+ * Clients wait for an answer without a limit, D-Bus callers for 25 s. */
+#define PAUSE_WAIT_MS 15000
+
 gboolean
 requests_check_recover(Migration *migration, GError **error)
 {
@@ -59,6 +63,42 @@ requests_recover(Migration *migration, const char *uri, guint *recoveries, GErro
     *recoveries = status->recoveries;
     migration_post(migration, EVENT_RECOVER_REQUESTED, 0, NULL);
     return TRUE;
+}
+
+static gboolean
+is_operators(const Status *status)
+{
+    return status->state == STATE_POSTCOPY_PAUSED && status->reason == REASON_OPERATOR;
+}
+
+RequestsPause
+requests_pause_begin(Migration *migration, GError **error)
+{
+    g_autoptr(Status) before = NULL;
+    g_autoptr(Status) after = NULL;
+
+    migration_tell(migration, EVENT_PAUSE_REQUESTED, 0, NULL);
+    before = migration_get_status(migration);
+    if (!migration_state_is_postcopy(before->state) || before->state == STATE_POSTCOPY_ACTIVE)
+        return REQUESTS_PAUSE_STOCK;
+    if (!migration_wait(migration, MIGRATION_PAUSED, 0, PAUSE_WAIT_MS, &after)) {
+        g_set_error(error, MIGRATION_ERROR, MIGRATION_ERROR_TIMEOUT,
+                    _("the migration of domain '%1$s' has not paused yet; it is still being tried: "
+                      "watch its state"),
+                    after->name);
+        return REQUESTS_PAUSE_FAILED;
+    }
+    return is_operators(after) ? REQUESTS_PAUSED : REQUESTS_PAUSE_STOCK;
+}
+
+gboolean
+requests_pause_end(Migration *migration)
+{
+    g_autoptr(Status) status = NULL;
+
+    migration_tell(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+    migration_wait(migration, MIGRATION_PAUSED, 0, PAUSE_WAIT_MS, &status);
+    return is_operators(status);
 }
 
 gboolean

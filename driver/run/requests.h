@@ -21,6 +21,26 @@ gboolean requests_check_recover(Migration *migration, GError **error);
  */
 gboolean requests_recover(Migration *migration, const char *uri, guint *recoveries, GError **error);
 
+typedef enum {
+    REQUESTS_PAUSED,      /* done */
+    REQUESTS_PAUSE_STOCK, /* stock libvirt is to do it, or has the words for why it cannot be done
+                           */
+    REQUESTS_PAUSE_FAILED,
+} RequestsPause;
+
+/**
+ * requests_pause_begin: a person's pause that came through libvirt's API
+ * @migration: on its source, in any state
+ *
+ * May block for some seconds, while a recovery is being paused; not on the engine thread. Errors:
+ * MIGRATION_ERROR.
+ */
+RequestsPause requests_pause_begin(Migration *migration, GError **error);
+
+/** When stock libvirt has refused it after REQUESTS_PAUSE_STOCK: whether it is paused all the same,
+ * by that person; otherwise no pause is awaited any more. May block like the above. */
+gboolean requests_pause_end(Migration *migration);
+
 /**
  * requests_pause: pauses a migration in postcopy until a person recovers it
  * @migration: on its source

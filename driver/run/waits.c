@@ -21,7 +21,7 @@ is_reached(const Migration *migration, MigrationMilestone milestone, guint recov
     if (migration_state_is_terminal(status->state) || registry.released)
         return TRUE;
     if (milestone == MIGRATION_PAUSED)
-        return status->state == STATE_POSTCOPY_PAUSED && status->reason == REASON_OPERATOR;
+        return !migration->pausing;
     if (!migration->holds)
         return TRUE;
     switch (milestone) {

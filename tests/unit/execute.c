@@ -381,13 +381,15 @@ static void
 test_pause_refused(void)
 {
     g_autoptr(GError) error = NULL;
+    g_autoptr(Status) status = NULL;
 
     pair_start();
     pair.pause_failures = 1;
     g_assert_true(requests_pause(pair.source, &error));
-    while (pair.pause_failures > 0)
-        world_settle();
-    world_settle();
+    /* Whoever waits for it gets to know. */
+    migration_sync(pair.source);
+    g_assert_true(migration_wait(pair.source, MIGRATION_PAUSED, 0, 60000, &status));
+    g_assert_cmpint(status->state, ==, STATE_POSTCOPY_ACTIVE);
     migration_tell(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
     wait_recovered(0);
     pair_stop();

@@ -154,6 +154,41 @@ test_pause(void)
     world_stop();
 }
 
+/* libvirt's API: what stock libvirt does, and what it cannot do. */
+static void
+test_pause_call(void)
+{
+    static const struct {
+        guint n_events;
+        RequestsPause begun;
+        EventType refused; /* what has happened when stock libvirt refuses it */
+        gboolean paused;
+    } cases[] = {
+        {IN_SETUP, REQUESTS_PAUSE_STOCK, EVENT_QEMU_SETUP, FALSE},
+        {IN_PRECOPY, REQUESTS_PAUSE_STOCK, EVENT_QEMU_SETUP, FALSE},
+        {IN_POSTCOPY, REQUESTS_PAUSE_STOCK, EVENT_QEMU_SETUP, FALSE},
+        {IN_POSTCOPY, REQUESTS_PAUSE_STOCK, EVENT_QEMU_POSTCOPY_PAUSED, TRUE},
+        {IN_POSTCOPY, REQUESTS_PAUSE_STOCK, EVENT_QEMU_COMPLETED, FALSE},
+        {IN_PAUSE, REQUESTS_PAUSED, EVENT_QEMU_SETUP, TRUE},
+    };
+
+    world_start();
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Migration *migration = start(ROLE_SOURCE, cases[i].n_events, TRUE);
+        g_autoptr(GError) error = NULL;
+        guint before = world_count_commands();
+
+        g_test_message("%zu", i);
+        g_assert_cmpint(requests_pause_begin(migration, &error), ==, cases[i].begun);
+        g_assert_no_error(error);
+        migration_tell(migration, cases[i].refused, 0, NULL);
+        g_assert_cmpint(requests_pause_end(migration), ==, cases[i].paused);
+        g_assert_cmpuint(world_count_commands(), ==, before);
+        end(migration);
+    }
+    world_stop();
+}
+
 /* --- errors --- */
 
 static void
@@ -204,6 +239,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/requests/recover", test_recover);
     g_test_add_func("/requests/pause", test_pause);
+    g_test_add_func("/requests/pause-call", test_pause_call);
     g_test_add_func("/error/codes", test_codes);
     g_test_add_func("/error/raised", test_raised);
     return g_test_run();

@@ -3,99 +3,10 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "bench.h"
 #include "engine/session-priv.h"
 
 #define SECOND G_USEC_PER_SEC
-
-typedef struct {
-    Session *session;
-    GArray *effects;
-    gint64 now_usec;
-} Bench;
-
-static void
-bench_init(Bench *bench, MigrationRole role, Policy *policy)
-{
-    bench->now_usec = 1000 * SECOND;
-    bench->session =
-        session_new(role, "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001",
-                    "0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001", "guest", policy, 7, bench->now_usec);
-    session_set_peer(bench->session, "b.example", 2);
-    bench->effects = g_array_new(FALSE, TRUE, sizeof(Effect));
-}
-
-static void
-bench_clear(Bench *bench)
-{
-    session_free(bench->session);
-    g_array_unref(bench->effects);
-}
-
-/* Sends one event and leaves its effects, alone, in bench->effects. */
-static gboolean
-send_number(Bench *bench, EventType type, guint number)
-{
-    Event event = {.type = type, .at_usec = bench->now_usec, .number = number, .text = "because"};
-
-    g_array_set_size(bench->effects, 0);
-    return session_step(bench->session, &event, bench->effects);
-}
-
-static gboolean
-send(Bench *bench, EventType type)
-{
-    return send_number(bench, type, 0);
-}
-
-static const Effect *
-find_effect(const Bench *bench, EffectType type)
-{
-    for (guint i = 0; i < bench->effects->len; i++) {
-        const Effect *effect = &g_array_index(bench->effects, Effect, i);
-
-        if (effect->type == type)
-            return effect;
-    }
-    return NULL;
-}
-
-#define assert_state(bench, expected)                                                              \
-    g_assert_cmpstr(migration_state_to_string(session_get_state((bench)->session)), ==,            \
-                    migration_state_to_string(expected))
-
-static const EventType to_postcopy[] = {
-    EVENT_QEMU_ACTIVE,
-    EVENT_QEMU_PRE_SWITCHOVER,
-    EVENT_QEMU_DEVICE,
-    EVENT_QEMU_POSTCOPY_ACTIVE,
-};
-
-/* Brings a fresh session into a state, the way QEMU would. */
-static void
-bring_to(Bench *bench, MigrationState state)
-{
-    if (state == STATE_FAILED) {
-        send(bench, EVENT_CALL_FAILED);
-    } else if (state == STATE_CANCELLED) {
-        send(bench, EVENT_QEMU_CANCELLED);
-    } else if (state > STATE_SETUP) {
-        for (guint i = 0; i < G_N_ELEMENTS(to_postcopy); i++) {
-            if (session_get_state(bench->session) != state)
-                send(bench, to_postcopy[i]);
-        }
-        if (state > STATE_POSTCOPY_ACTIVE && state != STATE_COMPLETED)
-            send(bench, EVENT_QEMU_POSTCOPY_PAUSED);
-        if (state == STATE_POSTCOPY_RECOVER_SETUP || state == STATE_POSTCOPY_RECOVER)
-            send(bench, EVENT_QEMU_POSTCOPY_RECOVER_SETUP);
-        if (state == STATE_POSTCOPY_RECOVER)
-            send(bench, EVENT_QEMU_POSTCOPY_RECOVER);
-        if (state == STATE_COMPLETED) {
-            send(bench, EVENT_FINISH_CALLED);
-            send(bench, EVENT_QEMU_COMPLETED);
-        }
-    }
-    assert_state(bench, state);
-}
 
 static Policy *
 policy_of(const char *attributes)
@@ -136,6 +47,9 @@ test_whole_table(void)
                     g_assert_cmpuint(to, ==, state);
                     g_assert_false(session_holds_callers(bench.session));
                 }
+                /* A person's pause that is announced comes, or is taken back, before the end. */
+                if (migration_state_is_terminal(to))
+                    g_assert_false(session_is_pausing(bench.session));
                 /* Postcopy ends in completed or failed, never in cancelled. */
                 if (migration_state_is_postcopy(state))
                     g_assert_true(migration_state_is_postcopy(to) || to == STATE_COMPLETED ||
@@ -314,24 +228,6 @@ test_operator(void)
     g_assert_cmpuint(find_effect(&b, EFFECT_REPLY_ARMED)->number, ==, 49301);
     g_assert_true(session_holds_callers(b.session));
     bench_clear(&b);
-}
-
-/* A withdrawn pause leaves the next one to its real cause. */
-static void
-test_pause_withdrawn(void)
-{
-    g_autoptr(Policy) policy = policy_default();
-    Bench a;
-
-    bench_init(&a, ROLE_SOURCE, policy);
-    bring_to(&a, STATE_POSTCOPY_ACTIVE);
-    send_number(&a, EVENT_PAUSE_REQUESTED, 1);
-    g_assert_nonnull(find_effect(&a, EFFECT_PAUSE));
-    send(&a, EVENT_PAUSE_WITHDRAWN);
-    send(&a, EVENT_QEMU_POSTCOPY_PAUSED);
-    g_assert_cmpint(session_get_reason(a.session), ==, REASON_IO_ERROR);
-    g_assert_nonnull(find_effect(&a, EFFECT_ASK_PEER));
-    bench_clear(&a);
 }
 
 /* Refused attempts back off up to the policy's longest interval, jittered, and a person's word
@@ -663,31 +559,6 @@ test_random_walk(void)
     g_rand_free(random);
 }
 
-/* A person pauses in the middle of the recovery that a person asked for: the last word counts. */
-static void
-test_operator_again(void)
-{
-    for (MigrationRole role = 0; role < ROLE_LAST; role++) {
-        gboolean source = role == ROLE_SOURCE;
-        g_autoptr(Policy) policy = policy_default();
-        Bench bench;
-
-        bench_init(&bench, role, policy);
-        bring_to(&bench, STATE_POSTCOPY_ACTIVE);
-        send(&bench, source ? EVENT_PAUSE_REQUESTED : EVENT_PEER_PAUSED);
-        send(&bench, EVENT_QEMU_POSTCOPY_PAUSED);
-        send(&bench, source ? EVENT_RECOVER_REQUESTED : EVENT_PEER_RECOVER);
-        send(&bench, EVENT_QEMU_POSTCOPY_RECOVER);
-        send(&bench, source ? EVENT_PAUSE_REQUESTED : EVENT_PEER_PAUSED);
-        send(&bench, EVENT_QEMU_POSTCOPY_PAUSED);
-        assert_state(&bench, STATE_POSTCOPY_PAUSED);
-        g_assert_cmpint(session_get_reason(bench.session), ==, REASON_OPERATOR);
-        g_assert_false(session_holds_callers(bench.session));
-        g_assert_null(find_effect(&bench, EFFECT_START_STATE_TIMER));
-        bench_clear(&bench);
-    }
-}
-
 int
 main(int argc, char **argv)
 {
@@ -698,7 +569,6 @@ main(int argc, char **argv)
     g_test_add_func("/session/qemu-names", test_qemu_names);
     g_test_add_func("/session/outage", test_outage);
     g_test_add_func("/session/operator", test_operator);
-    g_test_add_func("/session/pause-withdrawn", test_pause_withdrawn);
     g_test_add_func("/session/backoff", test_backoff);
     g_test_add_func("/session/deadline", test_deadline);
     g_test_add_func("/session/peer-completed", test_peer_completed);
@@ -711,6 +581,5 @@ main(int argc, char **argv)
     g_test_add_func("/session/message", test_message);
     g_test_add_func("/session/history-bounded", test_history_bounded);
     g_test_add_func("/session/random-walk", test_random_walk);
-    g_test_add_func("/session/operator-again", test_operator_again);
     return g_test_run();
 }
