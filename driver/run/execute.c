@@ -23,7 +23,7 @@
 #define CONNECT_MS         400
 #define CONNECT_LONG_MS    3000
 #define CONNECT_LONG_EVERY 5
-/* A person's pause is told to the destination until it has heard it. */
+/* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
 /* Ports that are tried before the destination says that none is free. */
 #define LISTEN_ATTEMPTS 8
@@ -262,10 +262,9 @@ ask_done(const Message *answer, gboolean reached, const GError *error, gpointer 
 }
 
 static void
-call_peer(Migration *migration, guint path, MessageType type, PeerCallFn done)
+call_peer(Migration *migration, const char *host, const Message *question, PeerCallFn done)
 {
-    const MigrationPath *way = g_ptr_array_index(migration->paths, path);
-    Message message = {.type = type, .number = way->listen_port};
+    Message message = *question;
     gboolean patient = migration->calls_in_vain % CONNECT_LONG_EVERY == CONNECT_LONG_EVERY - 1;
 
     if (migration->call) {
@@ -274,19 +273,24 @@ call_peer(Migration *migration, guint path, MessageType type, PeerCallFn done)
     }
     uuid_parse(migration->id, message.id);
     migration->call =
-        peer_call_new(way->host, migration->peer_port, &message,
-                      patient ? CONNECT_LONG_MS : CONNECT_MS, done, migration_ref(migration));
+        peer_call_new(host, migration->peer_port, &message, patient ? CONNECT_LONG_MS : CONNECT_MS,
+                      done, migration_ref(migration));
 }
 
 static void
 ask_peer(Migration *migration, guint path, MessageType question)
 {
+    const MigrationPath *way;
+    Message message = {.type = question};
+
     if (path >= migration->paths->len)
         path = 0;
     if (migration->paths->len == 0)
         return;
+    way = g_ptr_array_index(migration->paths, path);
+    message.number = way->listen_port;
     migration->resume_path = path;
-    call_peer(migration, path, question, ask_done);
+    call_peer(migration, way->host, &message, ask_done);
 }
 
 static void
@@ -311,6 +315,15 @@ is_operators(const Migration *migration)
            session_get_reason(migration->session) == REASON_OPERATOR;
 }
 
+/* Where memory could go, and the name by which libvirt knows the destination: a client who waits
+ * for the destination on one network is not to wait for the return of another. */
+static guint
+count_ways(const Migration *migration)
+{
+    return migration->peer_port ? migration->paths->len + (migration->peer_name != NULL) : 0;
+}
+
+static void tell_peer(Migration *migration);
 static gboolean tell_again_cb(gpointer opaque);
 
 static void
@@ -320,18 +333,29 @@ tell_done(const Message *answer, gboolean reached, const GError *error, gpointer
 
     migration->call = NULL;
     migration->calls_in_vain = answer ? 0 : migration->calls_in_vain + 1;
-    if (!answer && is_operators(migration))
-        start_timer(&migration->state_timer, TELL_AGAIN_MS, tell_again_cb, migration);
+    if (!answer && is_operators(migration)) {
+        if (++migration->tell_way < count_ways(migration))
+            tell_peer(migration);
+        else
+            start_timer(&migration->state_timer, TELL_AGAIN_MS, tell_again_cb, migration);
+    }
     migration_unref(migration);
 }
 
 static void
 tell_peer(Migration *migration)
 {
-    if (migration->paths->len == 0)
-        return;
-    migration->resume_path = (migration->resume_path + 1) % migration->paths->len;
-    call_peer(migration, migration->resume_path, MESSAGE_PAUSED, tell_done);
+    const Message message = {.type = MESSAGE_PAUSED};
+    const MigrationPath *path;
+
+    if (migration->tell_way >= count_ways(migration))
+        migration->tell_way = 0;
+    if (migration->tell_way < migration->paths->len) {
+        path = g_ptr_array_index(migration->paths, migration->tell_way);
+        call_peer(migration, path->host, &message, tell_done);
+    } else if (count_ways(migration) > 0) {
+        call_peer(migration, migration->peer_name, &message, tell_done);
+    }
 }
 
 static gboolean

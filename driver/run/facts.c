@@ -75,6 +75,25 @@ migration_set_destination(Migration *migration, char **hosts, guint16 port, gboo
               &(Fact){.hosts = g_strdupv(hosts), .port = port, .flag = reachable});
 }
 
+static gboolean
+set_peer_name_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+
+    g_free(fact->migration->peer_name);
+    fact->migration->peer_name = g_strdup(fact->hosts[0]);
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_set_destination_name(Migration *migration, const char *hostname)
+{
+    const char *hosts[] = {hostname, NULL};
+
+    tell_fact(set_peer_name_cb, migration, &(Fact){.hosts = g_strdupv((char **)hosts)});
+}
+
 void
 migration_set_source(Migration *migration, const char *hostname)
 {

@@ -20,7 +20,8 @@ typedef struct {
     char *uuid;
     char *name;
     char *peer;
-    char **hosts; /* NULL-terminated; the addresses of the peer */
+    char *peer_name; /* NULL: unknown */
+    char **hosts;    /* NULL-terminated; the addresses of the peer */
     guint16 peer_port;
     guint16 channel_port;
     guint flags; /* virDomainMigrateFlags */

@@ -52,6 +52,7 @@ struct Migration {
     Session *session;
     Channel channel;
     char *peer;
+    char *peer_name;     /* source: what the destination calls itself; NULL: unknown */
     GPtrArray *paths;    /* of MigrationPath */
     gboolean overridden; /* the first path is a person's, for one recovery */
     guint16 peer_port;   /* of its Holdfast; 0 if it has none */
@@ -62,6 +63,7 @@ struct Migration {
     PeerCall *call;
     guint calls_in_vain;    /* in a row */
     guint resume_path;      /* the one that answered */
+    guint tell_way;         /* to the destination, that a pause is told over next */
     PeerQuestion *question; /* the one to be answered */
     GArray *waits;          /* of MigrationWait */
 };

@@ -80,6 +80,7 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     session_restore(migration->session, &record->memory, g_get_real_time());
     g_free(migration->peer);
     migration->peer = g_strdup(record->peer);
+    migration->peer_name = g_strdup(record->peer_name);
     migration->peer_port = record->peer_port;
     migration->channel.port = record->channel_port;
     migration->undefine = record->undefine;
@@ -118,6 +119,7 @@ migration_unref(Migration *migration)
     g_array_unref(migration->waits);
     policy_unref(migration->policy);
     g_free(migration->peer);
+    g_free(migration->peer_name);
     g_free(migration->id);
     g_free(migration->name);
     g_free(migration);
@@ -188,6 +190,7 @@ migration_record(Migration *migration, JournalRecord *record)
         .uuid = g_strdup(migration->status->uuid),
         .name = g_strdup(migration->name),
         .peer = g_strdup(migration->peer),
+        .peer_name = g_strdup(migration->peer_name),
         .hosts = g_strv_builder_end(hosts),
         .peer_port = migration->peer_port,
         .channel_port = migration->channel.port,

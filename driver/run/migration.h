@@ -71,6 +71,9 @@ void migration_set_channel(Migration *migration, pid_t pid, guint16 port);
  * @port. Port 0: it has no Holdfast. @reachable: whether there is a network to ask over. */
 void
 migration_set_destination(Migration *migration, char **hosts, guint16 port, gboolean reachable);
+/** What the destination calls itself: another way to tell it something, over the network that
+ * libvirt would use. Never one for memory: nobody has offered that network for it. */
+void migration_set_destination_name(Migration *migration, const char *hostname);
 /** The source, which has Holdfast, as the destination knows it. */
 void migration_set_source(Migration *migration, const char *hostname);
 /** An address to try before all others, for this recovery; @port 0: any. */

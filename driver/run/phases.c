@@ -151,6 +151,7 @@ learn_destination(
     hosts = list_hosts(host, migration_get_policy(migration));
     migration_set_channel(migration, get_pid(dom), port);
     migration_set_destination(migration, hosts, cookie.recover_port, reachable);
+    migration_set_destination_name(migration, cookie.hostname);
 }
 
 int

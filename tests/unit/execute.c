@@ -33,11 +33,13 @@ static struct {
     Migration *destination; /* domain 1 */
     PeerServer *server;     /* engine thread */
     guint16 port;           /* where it listens; 0: nowhere */
+    guint calls_in_vain;    /* as the engine thread has it */
 
     GMutex lock;
     guint armed;          /* the port that the destination's QEMU was told last */
     guint arm_failures;   /* so often it refuses */
     guint pause_failures; /* likewise, of either */
+    gboolean stuck;       /* a recovery gets no further than its beginning */
     GString *commands;    /* "guest0 migrate-pause; ..." */
 } pair;
 
@@ -99,6 +101,10 @@ resume(const char *domain, const char *json)
     g_assert_cmpstr(domain, ==, "guest0");
     g_assert_nonnull(strstr(json, uri));
     g_assert_nonnull(strstr(json, "\"resume\":true"));
+    if (pair.stuck) {
+        world_migration_event(0, "postcopy-recover-setup");
+        return;
+    }
     emit_both("postcopy-recover-setup");
     emit_both("postcopy-recover");
     emit_both("postcopy-active");
@@ -170,6 +176,7 @@ pair_start(void)
 
     world_start();
     pair.armed = pair.arm_failures = pair.pause_failures = 0;
+    pair.stuck = FALSE;
     pair.commands = g_string_new(NULL);
     world_set_qemu(on_command);
     observe_migration_events();
@@ -250,6 +257,31 @@ get_reason(Migration *migration)
     g_autoptr(Status) status = migration_get_status(migration);
 
     return status->reason;
+}
+
+static void
+wait_reason(Migration *migration, PauseReason reason)
+{
+    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    g_mutex_lock(&registry.lock);
+    while (migration->status->reason != reason)
+        g_assert_true(g_cond_wait_until(&registry.changed, &registry.lock, end));
+    g_mutex_unlock(&registry.lock);
+}
+
+static void
+look_at_calls(gpointer opaque)
+{
+    pair.calls_in_vain = ((Migration *)opaque)->calls_in_vain;
+}
+
+/* At least one call since the last one that was answered. */
+static gboolean
+is_calling_in_vain(Migration *migration)
+{
+    world_on_engine(look_at_calls, migration);
+    return pair.calls_in_vain > 0;
 }
 
 /* --- recovery --- */
@@ -395,6 +427,80 @@ test_pause_refused(void)
     pair_stop();
 }
 
+/* QEMU refuses the pause of a recovery that has no connection yet: it is told again until it is
+ * paused, and the person's call waits for that. */
+static void
+test_pause_of_recovery(void)
+{
+    g_autoptr(GError) error = NULL;
+    guint recoveries;
+
+    pair_start();
+    pair.stuck = TRUE;
+    emit_both("postcopy-paused");
+    world_wait_state(pair.source, STATE_POSTCOPY_RECOVER_SETUP);
+    pair.pause_failures = 3;
+    g_assert_cmpint(requests_pause_begin(pair.source, &error), ==, REQUESTS_PAUSED);
+    g_assert_no_error(error);
+    g_assert_cmpuint(pair.pause_failures, ==, 0);
+    g_assert_cmpint(get_reason(pair.source), ==, REASON_OPERATOR);
+    wait_reason(pair.destination, REASON_OPERATOR);
+
+    pair.stuck = FALSE;
+    g_assert_true(requests_recover(pair.source, NULL, &recoveries, &error));
+    wait_recovered(0);
+    pair_stop();
+}
+
+/* The network to the destination is down, another one is not: it is told over that. */
+static void
+test_told_by_name(void)
+{
+    /* RFC 5737: nobody's; a connection to it goes nowhere or is refused on the way. */
+    char *hosts[] = {(char *)"192.0.2.1", NULL};
+    g_autoptr(GError) error = NULL;
+    guint recoveries;
+
+    pair_start();
+    migration_set_destination(pair.source, hosts, pair.port, TRUE);
+    migration_set_destination_name(pair.source, "127.0.0.1");
+    migration_sync(pair.source);
+    emit_both("postcopy-paused");
+    g_assert_cmpint(requests_pause_begin(pair.source, &error), ==, REQUESTS_PAUSED);
+    wait_reason(pair.destination, REASON_OPERATOR);
+    /* Never for memory. */
+    g_assert_true(requests_recover(pair.source, NULL, &recoveries, &error));
+    while (!is_calling_in_vain(pair.source))
+        world_settle();
+    g_assert_cmpint(get_reason(pair.destination), ==, REASON_OPERATOR);
+
+    give_destination();
+    g_assert_true(requests_recover(pair.source, NULL, &recoveries, &error));
+    wait_recovered(0);
+    pair_stop();
+}
+
+/* A destination that is not there is told when it is. */
+static void
+test_told_late(void)
+{
+    g_autoptr(GError) error = NULL;
+    guint16 port;
+
+    pair_start();
+    port = pair.port;
+    world_on_engine(stop_server, NULL);
+    emit_both("postcopy-paused");
+    g_assert_cmpint(requests_pause_begin(pair.source, &error), ==, REQUESTS_PAUSED);
+    while (!is_calling_in_vain(pair.source))
+        world_settle();
+    g_assert_cmpint(get_reason(pair.destination), ==, REASON_IO_ERROR);
+    world_on_engine(start_server, NULL);
+    g_assert_cmpuint(pair.port, ==, port);
+    wait_reason(pair.destination, REASON_OPERATOR);
+    pair_stop();
+}
+
 /* --- the world goes away --- */
 
 /* In the middle of a question that nobody answers. */
@@ -536,6 +642,9 @@ main(int argc, char **argv)
     g_test_add_func("/execute/person", test_person);
     g_test_add_func("/execute/persons-port", test_persons_port);
     g_test_add_func("/execute/pause-refused", test_pause_refused);
+    g_test_add_func("/execute/pause-of-recovery", test_pause_of_recovery);
+    g_test_add_func("/execute/told-by-name", test_told_by_name);
+    g_test_add_func("/execute/told-late", test_told_late);
     g_test_add_func("/execute/ended-while-asking", test_ended_while_asking);
     g_test_add_func("/execute/ended-while-asked", test_ended_while_asked);
     g_test_add_func("/execute/finish-overdue", test_finish_overdue);

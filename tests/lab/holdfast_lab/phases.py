@@ -10,13 +10,16 @@ POSTCOPY = ("postcopy-active", "paused", "recovering")
 ALL = ("precopy", *POSTCOPY)
 
 
-def reach(lab, phase, *flags, **options):
+def reach(lab, phase, *flags, started=None, **options):
     """Starts a migration from a to b that is held in the phase -> Migration.
 
     precopy          memory is copied, and would be for a minute
     postcopy-active  for ten seconds
     paused           after an outage that lasts
     recovering       the source connects to the destination, and gets no answer
+
+    With a guest as `started` an outage begins when libvirt has started it on b. Before, libvirt may
+    be held in QMP's `cont`, which waits for a page that is missing, and so hold the client.
     """
     if phase == "precopy":
         migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "5", *flags, **options)
@@ -26,6 +29,8 @@ def reach(lab, phase, *flags, **options):
              "memory on its way")
         return migration
     migration = lab.postcopy(lab.a, lab.b, *flags, postcopy_bandwidth=1, **options)
+    if started:
+        started.wait_heartbeat(lab.b)
     if phase == "paused":
         lab.net.cut("migration")
         migration.wait_status("postcopy-paused")
