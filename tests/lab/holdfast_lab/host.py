@@ -307,6 +307,13 @@ class Host:
         """QMP as the daemon logged it: [(time, 'event'|'reply'|'send', dictionary)]."""
         return self.log.qmp(self.lab.epoch if since is None else since)
 
+    def qemu_has_answered(self, command, since=None):
+        """Whether libvirt has sent this command and has a reply to it."""
+        log = self.qmp_log(since)
+        sent = {message.get("id") for _, kind, message in log
+                if kind == "send" and message.get("execute") == command}
+        return any(kind == "reply" and message.get("id") in sent for _, kind, message in log)
+
     def migration_states(self, since=None):
         """[(time, status)] from QEMU's MIGRATION events."""
         return [(when, message["data"]["status"]) for when, kind, message in self.qmp_log(since)

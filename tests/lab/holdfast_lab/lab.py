@@ -11,7 +11,7 @@ import time
 from . import bundle, clean, host, image, network, process
 from .guest import Guest
 from .migration import Migration
-from .wait import POLL_SECONDS
+from .wait import POLL_SECONDS, wait
 
 DIRECTORY = "/var/tmp"
 BUS_POLICY = "packaging/dbus/org.holdfast.Migration1.conf"
@@ -263,7 +263,11 @@ class Lab:
         if wait_active:
             migration.wait_status("postcopy-active")
             # QEMU's destination cannot pause before it has been told to run.
-            destination.wait_event("Resumed Post-copy")
+            destination.wait_event("Resumed Post-copy", guest=guest)
+            # A libvirt that has not been answered may hang in an outage, which is a scenario of
+            # its own (test_blocked_destination.py).
+            wait(lambda: destination.qemu_has_answered("cont", migration.since), 30,
+                 f"the answer to `cont` on {destination.name}")
         return migration
 
     # Telling

@@ -13,11 +13,11 @@ class Migration(Background):
         super().__init__(command, f"virsh on {source.name}", terminal)
         self.source = source
         self.destination = destination
-        self._since = int(self.started * 1000) / 1000  # logs have milliseconds
+        self.since = int(self.started * 1000) / 1000  # logs have milliseconds
 
     def states(self, host):
         """[(time, status)] of QEMU on this host."""
-        return host.migration_states(self._since)
+        return host.migration_states(self.since)
 
     def status(self, host):
         """The latest, or None."""
