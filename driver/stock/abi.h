@@ -27,6 +27,8 @@ typedef struct {
     /* Offsets in bytes. */
     size_t connect_driver;          /* struct _virConnect: virHypervisorDriver *driver */
     size_t connect_private_data;    /* struct _virConnect: the QEMU driver */
+    size_t config_keepalive;        /* virQEMUDriverConfig: int keepAliveInterval, s */
+    size_t config_keepalive_count;  /* virQEMUDriverConfig: unsigned int keepAliveCount */
     size_t domain_job;              /* virDomainObj: virDomainJobObj *job */
     size_t domain_pid;              /* virDomainObj: pid_t, 0 when it does not run */
     size_t domain_def;              /* virDomainObj: virDomainDef *def */

@@ -26,6 +26,7 @@
     X(virDomainObjEndAPI, void, (void **vm))                                                       \
     X(virObjectLock, void, (void *object))                                                         \
     X(virObjectUnlock, void, (void *object))                                                       \
+    X(virObjectUnref, void, (void *object))                                                        \
     X(virErrorPreserveLast, void, (virErrorPtr *saved))                                            \
     X(virErrorRestore, void, (virErrorPtr *saved))                                                 \
     X(virReportErrorHelper, void, (int domain, int code, const char *file, const char *function,   \
@@ -39,7 +40,14 @@
     X(virJSONValueObjectGetObject, void *, (void *object, const char *key))                        \
     X(virJSONValueObjectGetString, const char *, (void *object, const char *key))                  \
     X(virIdentityGetSystem, void *, (void))                                                        \
-    X(virIdentitySetCurrent, int, (void *identity))
+    X(virIdentitySetCurrent, int, (void *identity))                                                \
+    X(virConnectSupportsFeature, int, (virConnectPtr conn, int feature))                           \
+    X(virDomainMigratePrepare3Params, int, (virConnectPtr dconn, virTypedParameterPtr params,      \
+        int nparams, const char *cookiein, int cookieinlen, char **cookieout, int *cookieoutlen,   \
+        char **uri_out, unsigned int flags))                                                       \
+    X(virDomainMigrateFinish3Params, virDomainPtr, (virConnectPtr dconn,                           \
+        virTypedParameterPtr params, int nparams, const char *cookiein, int cookieinlen,           \
+        char **cookieout, int *cookieoutlen, unsigned int flags, int cancelled))
 
 /* In the stock QEMU driver's module. */
 #define SYMBOLS_QEMU(X)                                                                            \
@@ -51,7 +59,8 @@
         bool hmp))                                                                                 \
     X(qemuMonitorEmitMigrationStatus, void, (void *monitor, int status))                           \
     X(qemuMonitorJSONSetCapabilities, int, (void *monitor))                                        \
-    X(qemuMonitorJSONIOProcessLine, int, (void *monitor, const char *line, void *message))
+    X(qemuMonitorJSONIOProcessLine, int, (void *monitor, const char *line, void *message))         \
+    X(virQEMUDriverGetConfig, void *, (void *driver))
 /* clang-format on */
 
 typedef struct {

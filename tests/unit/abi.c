@@ -49,14 +49,15 @@ test_members(void)
     for (guint i = 0; abi_get(i); i++) {
         const AbiRow *row = abi_get(i);
         const gsize offsets[] = {
-            row->connect_driver,  row->connect_private_data,
-            row->domain_job,      row->domain_pid,
-            row->domain_def,      row->def_id,
-            row->def_uuid,        row->job_async,
-            row->job_async_owner, row->job_phase,
-            row->monitor_vm,      row->monitor_fd,
-            row->monitor_message, row->monitor_last_error_code,
-            row->monitor_eof,     row->message_sent,
+            row->connect_driver,   row->connect_private_data,
+            row->config_keepalive, row->config_keepalive_count,
+            row->domain_job,       row->domain_pid,
+            row->domain_def,       row->def_id,
+            row->def_uuid,         row->job_async,
+            row->job_async_owner,  row->job_phase,
+            row->monitor_vm,       row->monitor_fd,
+            row->monitor_message,  row->monitor_last_error_code,
+            row->monitor_eof,      row->message_sent,
             row->message_length,
         };
 
