@@ -12,6 +12,7 @@
  * host under load gets a minute. */
 #define POLL_INTERVAL_MS 20
 #define POLL_MAX         3000
+#define WAIT_MAX_MS      (G_MAXINT64 / 2 / 1000)
 
 static gboolean
 is_reached(const Migration *migration, MigrationMilestone milestone, guint recoveries)
@@ -58,7 +59,8 @@ migration_wait(Migration *migration,
                guint64 timeout_ms,
                Status **status)
 {
-    gint64 end = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+    /* Some client's number: what is as good as for ever must not overflow. */
+    gint64 end = g_get_monotonic_time() + (gint64)MIN(timeout_ms, WAIT_MAX_MS) * 1000;
     gboolean reached;
 
     g_mutex_lock(&registry.lock);

@@ -92,6 +92,7 @@ typedef struct {
     Migration *migration;
     MigrationMilestone milestone;
     MigrationState ended;
+    guint64 timeout_ms;
 } Waiter;
 
 static gpointer
@@ -100,7 +101,8 @@ wait_thread(gpointer opaque)
     Waiter *waiter = opaque;
     g_autoptr(Status) status = NULL;
 
-    g_assert_true(migration_wait(waiter->migration, waiter->milestone, 0, 0, &status));
+    g_assert_true(
+        migration_wait(waiter->migration, waiter->milestone, 0, waiter->timeout_ms, &status));
     waiter->ended = status->state;
     return NULL;
 }
@@ -539,6 +541,30 @@ test_timeout(void)
     world_stop();
 }
 
+/* What a client gives for "as long as it takes". */
+static void
+test_long_timeout(void)
+{
+    static const guint64 timeouts[] = {G_MAXUINT64, G_MAXINT64, G_MAXINT64 / 1000, G_MAXUINT32};
+    Waiter waiters[G_N_ELEMENTS(timeouts)];
+    GThread *threads[G_N_ELEMENTS(timeouts)];
+    Migration *migration;
+
+    world_start();
+    migration = start(ROLE_SOURCE, 0, "guest");
+    give_peer(migration);
+    for (guint i = 0; i < G_N_ELEMENTS(timeouts); i++) {
+        waiters[i] = (Waiter){migration, MIGRATION_SETTLED, STATE_SETUP, timeouts[i]};
+        threads[i] = g_thread_new("waiter", wait_thread, &waiters[i]);
+    }
+    g_assert_false(migration_wait(migration, MIGRATION_SETTLED, 0, WHILE_MS, NULL));
+    migration_tell(migration, EVENT_QEMU_FAILED, 0, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(timeouts); i++)
+        g_thread_join(threads[i]);
+    forget(migration);
+    world_stop();
+}
+
 static gboolean
 never(Migration *migration, gpointer opaque)
 {
@@ -718,6 +744,7 @@ main(int argc, char **argv)
     g_test_add_func("/migration/not-held", test_not_held);
     g_test_add_func("/migration/woken", test_woken);
     g_test_add_func("/migration/timeout", test_timeout);
+    g_test_add_func("/migration/long-timeout", test_long_timeout);
     g_test_add_func("/migration/released", test_released);
     g_test_add_func("/migration/when", test_when);
     g_test_add_func("/migration/crowd", test_crowd);
