@@ -86,7 +86,7 @@ calls_perform(virDomainPtr dom,
     } else if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
         paused = resume_find_source(dom);
         if (paused)
-            return resume_perform(paused, dom, params, nparams, flags);
+            return resume_perform(paused, params, nparams, flags);
     } else if (!(flags & (VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_OFFLINE))) {
         return phases_perform(dom, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen,
                               flags);

@@ -140,11 +140,7 @@ recover(Migration *migration,
 }
 
 int
-resume_perform(Migration *migration,
-               virDomainPtr dom,
-               virTypedParameterPtr params,
-               int nparams,
-               unsigned int flags)
+resume_perform(Migration *migration, virTypedParameterPtr params, int nparams, unsigned int flags)
 {
     return recover(migration, params, nparams, flags, 0);
 }

@@ -39,11 +39,8 @@ gboolean resume_prepare(virTypedParameterPtr params,
                         int *rc);
 
 /** Perform driven by the client: returns when the migration goes on. */
-int resume_perform(Migration *migration,
-                   virDomainPtr dom,
-                   virTypedParameterPtr params,
-                   int nparams,
-                   unsigned int flags);
+int
+resume_perform(Migration *migration, virTypedParameterPtr params, int nparams, unsigned int flags);
 
 /** Perform peer-to-peer: returns when it has ended, or as the parameters say. */
 int resume_perform_p2p(virDomainPtr dom,
