@@ -1,19 +1,41 @@
 /*
  * p2p.c: a peer-to-peer migration with postcopy, driven by ourselves
  *
+ * How it works. libvirt's migration protocol, version 3 with parameters, as its client library runs
+ * it (virDomainMigrateVersion3Full(), src/libvirt-domain.c, 11.3.0), but that the destination is
+ * connected to after Begin: as in stock peer-to-peer migrations there is a job from the
+ * beginning, which keeps others off the domain and can be aborted while the destination does not
+ * answer. A destination that has no such protocol (libvirt before 1.1.0) knows no postcopy either.
+ *
+ *   Begin (here)  [connect]  Prepare (there)  Perform (here)  Finish (there)  Confirm (here)
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "run/p2p.h"
 
+#include <libintl.h>
+#include <stdlib.h>
+
+#include "run/dconn.h"
 #include "run/host.h"
 #include "run/migration.h"
 #include "run/outcome.h"
+#include "run/params.h"
+#include "run/phases.h"
 #include "stock/error.h"
+#include "stock/symbols.h"
 
-/* The defaults of keepalive_interval and keepalive_count in qemu.conf (libvirt 11.3.0,
- * src/qemu/qemu_conf.c), with which stock libvirt watches the same connection. */
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT      5
+/** One run of the protocol, and what each phase leaves to the next. */
+typedef struct {
+    virDomainPtr dom; /* on a connection of our own */
+    Dconn *dconn;
+    Params params;
+    unsigned int flags;      /* for the source */
+    unsigned int dest_flags; /* for the destination */
+    char *cookie;            /* from the phase before */
+    int cookielen;
+    virErrorPtr error; /* the first one: what follows from it must not replace it */
+} Run;
 
 gboolean
 p2p_is_ours(unsigned int flags)
@@ -21,6 +43,178 @@ p2p_is_ours(unsigned int flags)
     return (flags & VIR_MIGRATE_POSTCOPY) &&
            !(flags & (VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_OFFLINE));
 }
+
+/* --- the protocol --- */
+
+static void
+keep_error(Run *run)
+{
+    if (!run->error)
+        run->error = stock_error_save();
+}
+
+/* Takes what a phase has given for the next. */
+static void
+pass_on(Run *run, char *cookie, int cookielen)
+{
+    free(run->cookie);
+    run->cookie = cookie;
+    run->cookielen = cookielen;
+}
+
+static gboolean
+begin(Run *run)
+{
+    char *cookie = NULL;
+    int cookielen = 0, state = 0;
+    char *xml =
+        phases_begin(run->dom, run->params.list, run->params.n, &cookie, &cookielen, run->flags);
+
+    if (!xml)
+        return FALSE;
+    pass_on(run, cookie, cookielen);
+    if (virDomainGetState(run->dom, &state, NULL, 0) == 0 && state == VIR_DOMAIN_PAUSED) {
+        run->flags |= VIR_MIGRATE_PAUSED;
+        run->dest_flags |= VIR_MIGRATE_PAUSED;
+    }
+    params_set_string(&run->params, VIR_MIGRATE_PARAM_DEST_XML, xml);
+    free(xml);
+    return TRUE;
+}
+
+/* FALSE when there is nothing to clean up on the destination. */
+static gboolean
+prepare(Run *run, const char *uri)
+{
+    char *cookie = NULL, *uri_out = NULL;
+    int cookielen = 0;
+
+    run->dconn = dconn_open(run->dom, uri);
+    if (!run->dconn)
+        return FALSE;
+    if (symbols.virDomainMigratePrepare3Params(dconn_get(run->dconn), run->params.list,
+                                               run->params.n, run->cookie, run->cookielen, &cookie,
+                                               &cookielen, &uri_out, run->dest_flags) < 0)
+        return FALSE;
+    pass_on(run, cookie, cookielen);
+    if (uri_out) {
+        params_set_string(&run->params, VIR_MIGRATE_PARAM_URI, uri_out);
+        free(uri_out);
+    } else if (!params_get_string(run->params.list, run->params.n, VIR_MIGRATE_PARAM_URI)) {
+        stock_error_raise(VIR_ERR_INTERNAL_ERROR, "%s",
+                          dgettext("libvirt", "domainMigratePrepare3 did not set uri"));
+        keep_error(run);
+    }
+    return TRUE;
+}
+
+static gboolean
+perform(Run *run)
+{
+    char *cookie = NULL;
+    int cookielen = 0, rc;
+    gboolean lost;
+
+    dconn_guard(run->dconn);
+    rc = phases_perform(run->dom, run->params.list, run->params.n, run->cookie, run->cookielen,
+                        &cookie, &cookielen, run->flags);
+    lost = dconn_unguard(run->dconn);
+    pass_on(run, cookie, cookielen);
+    if (rc == 0)
+        return TRUE;
+    /* Not the client, we have cancelled it. libvirt's message, in its translation. */
+    if (lost && virGetLastErrorCode() == VIR_ERR_OPERATION_ABORTED)
+        stock_error_raise(VIR_ERR_OPERATION_FAILED, "%s",
+                          dgettext("libvirt", "Lost connection to destination host"));
+    keep_error(run);
+    return FALSE;
+}
+
+/* Both hosts saw a failure of QEMU, and either may be the cause: both are told. */
+static void
+join_errors(Run *run)
+{
+    virErrorPtr there = virGetLastError();
+
+    if (!run->error || run->error->domain != VIR_FROM_QEMU ||
+        run->error->code != VIR_ERR_OPERATION_FAILED || !there || there->domain != VIR_FROM_QEMU ||
+        there->code == VIR_ERR_MIGRATE_FINISH_OK)
+        return;
+    stock_error_raise(VIR_ERR_OPERATION_FAILED,
+                      dgettext("libvirt", "migration failed. Message from the source host: %1$s. "
+                                          "Message from the destination host: %2$s"),
+                      run->error->message, there->message);
+    g_clear_pointer(&run->error, virFreeError);
+}
+
+static virDomainPtr
+finish(Run *run, gboolean cancelled)
+{
+    char *cookie = NULL;
+    int cookielen = 0;
+    virDomainPtr moved;
+
+    if (!params_get_string(run->params.list, run->params.n, VIR_MIGRATE_PARAM_DEST_NAME))
+        params_set_string(&run->params, VIR_MIGRATE_PARAM_DEST_NAME, virDomainGetName(run->dom));
+    moved = symbols.virDomainMigrateFinish3Params(dconn_get(run->dconn), run->params.list,
+                                                  run->params.n, run->cookie, run->cookielen,
+                                                  &cookie, &cookielen, run->dest_flags, cancelled);
+    pass_on(run, cookie, cookielen);
+    if (cancelled && !moved)
+        join_errors(run);
+    if (!moved)
+        keep_error(run);
+    return moved;
+}
+
+static void
+confirm(Run *run, gboolean cancelled)
+{
+    if (phases_confirm(run->dom, run->params.list, run->params.n, run->cookie, run->cookielen,
+                       run->flags, cancelled) < 0)
+        g_warning("domain %s: the source could not end its migration: %s",
+                  virDomainGetName(run->dom), virGetLastErrorMessage());
+}
+
+static gboolean
+run_phases(Run *run, const char *uri)
+{
+    virDomainPtr moved;
+    gboolean performed = FALSE, failed_here = FALSE;
+
+    if (!begin(run))
+        return FALSE;
+    if (!prepare(run, uri)) {
+        keep_error(run);
+        confirm(run, TRUE);
+        return FALSE;
+    }
+    if (!run->error) {
+        performed = perform(run);
+        failed_here = !performed;
+    }
+    moved = finish(run, !performed);
+    /* A Perform that failed has ended the job. */
+    if (!failed_here)
+        confirm(run, !moved);
+    if (!moved)
+        return FALSE;
+    virDomainFree(moved);
+    return TRUE;
+}
+
+static void
+run_clear(Run *run)
+{
+    dconn_close(run->dconn);
+    params_clear(&run->params);
+    free(run->cookie);
+    if (run->error)
+        virFreeError(run->error);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
+
+/* --- what it is called for --- */
 
 /* The domain on a connection of our own: the client's may close in the middle, which would end the
  * migration where stock libvirt goes on. */
@@ -36,22 +230,6 @@ get_own_domain(virDomainPtr dom)
     if (connection)
         virConnectClose(connection);
     return own;
-}
-
-/* As stock libvirt does (virConnectAuthConfig, src/qemu/qemu_migration.c): credentials come from
- * auth.conf, and nobody is asked. */
-static virConnectPtr
-open_destination(const char *dconnuri)
-{
-    static int types[] = {VIR_CRED_AUTHNAME, VIR_CRED_PASSPHRASE};
-    static virConnectAuth auth = {.credtype = types, .ncredtype = G_N_ELEMENTS(types)};
-    virConnectPtr dconn = virConnectOpenAuth(dconnuri, &auth, 0);
-
-    if (dconn && virConnectSetKeepAlive(dconn, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT) < 0) {
-        virConnectClose(dconn);
-        return NULL;
-    }
-    return dconn;
 }
 
 static Migration *
@@ -89,6 +267,32 @@ settle(virDomainPtr dom, const Migration *before)
     return -1;
 }
 
+static int
+perform_own(virDomainPtr own,
+            const char *dconnuri,
+            virTypedParameterPtr params,
+            int nparams,
+            unsigned int flags)
+{
+    /* As stock libvirt passes them on: what is for the source alone is kept from the destination.
+     * The job lasts from Begin on. */
+    g_auto(Run) run = {
+        .dom = own,
+        .flags = (flags & ~(unsigned int)VIR_MIGRATE_PEER2PEER) | VIR_MIGRATE_CHANGE_PROTECTION,
+        .dest_flags =
+            flags & ~(unsigned int)(VIR_MIGRATE_CHANGE_PROTECTION | VIR_MIGRATE_ABORT_ON_ERROR |
+                                    VIR_MIGRATE_AUTO_CONVERGE),
+    };
+    g_autoptr(Migration) before = find_migration(own);
+
+    params_copy(&run.params, params, nparams);
+    if (run_phases(&run, dconnuri))
+        return 0;
+    if (run.error)
+        stock_error_restore(g_steal_pointer(&run.error));
+    return settle(own, before);
+}
+
 int
 p2p_perform(virDomainPtr dom,
             const char *dconnuri,
@@ -96,27 +300,15 @@ p2p_perform(virDomainPtr dom,
             int nparams,
             unsigned int flags)
 {
-    g_autoptr(Migration) before = find_migration(dom);
     virDomainPtr own = get_own_domain(dom);
-    virConnectPtr dconn = own ? open_destination(dconnuri) : NULL;
-    virDomainPtr moved = NULL;
-    int rc = -1;
+    virErrorPtr saved;
+    int rc;
 
-    if (dconn) {
-        moved = virDomainMigrate3(own, dconn, params, (unsigned int)nparams,
-                                  flags & ~(unsigned int)VIR_MIGRATE_PEER2PEER);
-        rc = moved ? 0 : settle(dom, before);
-    }
-    if (moved)
-        virDomainFree(moved);
-    if (dconn || own) {
-        virErrorPtr saved = stock_error_save();
-
-        if (dconn)
-            virConnectClose(dconn);
-        if (own)
-            virDomainFree(own);
-        stock_error_restore(saved);
-    }
+    if (!own)
+        return -1;
+    rc = perform_own(own, dconnuri, params, nparams, flags);
+    saved = stock_error_save();
+    virDomainFree(own);
+    stock_error_restore(saved);
     return rc;
 }

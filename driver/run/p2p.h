@@ -3,9 +3,8 @@
  *
  * In stock libvirt the source runs all phases inside one call that owns the migration's job, and
  * the first failure of the connection to the destination ends it: the source then stays paused, and
- * what
- * --undefinesource asked for is forgotten. Run as the client-driven protocol over a connection that
- * we hold, the same phases pass through phases.c on both hosts.
+ * what --undefinesource asked for is forgotten. Run as the client-driven protocol over a connection
+ * that we hold, the same phases pass through phases.c on both hosts.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

@@ -143,8 +143,7 @@ def test_a_persons_pause_of_a_recovery(lab, guest, how, p2p):
     assert_paused_by_a_person(lab, guest)
 
 
-@pytest.mark.parametrize("driver", ["stock_lab", pytest.param("lab", marks=pytest.mark.xfail(
-    strict=False, reason="the job begins when the destination has answered"))])
+@pytest.mark.parametrize("driver", ["stock_lab", "lab"])
 def test_while_the_destination_does_not_answer(request, driver):
     """Peer-to-peer: there is a job from the beginning, which guards the domain and can be
     aborted."""
