@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A peer-to-peer migration with postcopy is run by Holdfast itself: with every option it is, from
+outside and for QEMU, the migration that libvirt's own driver makes; and an outage in the middle
+changes nothing of what it comes to."""
+import os
+import re
+
+import pytest
+
+from holdfast_lab import account, wait
+from holdfast_lab.process import run
+
+CA = "cn = lab\nca\ncert_signing_key\n"
+HOST = """\
+cn = {name}
+dns_name = {name}
+ip_address = {address}
+tls_www_server
+tls_www_client
+signing_key
+encryption_key
+"""
+PKI = "/etc/libvirt/pki"
+
+
+def everything(lab, guest):
+    """What the guest is called and is there, where its memory goes, and how."""
+    live = guest.xml_file(metadata="<title>live</title>")
+    other = os.path.join(lab.shared, "persistent.xml")
+    with open(other, "w", encoding="utf-8") as f:
+        f.write(guest.xml(name="other", metadata="<title>persistent</title>"))
+    return ["--undefinesource", "--persistent", "--dname", "other", "--xml", live,
+            "--persistent-xml", other,
+            "--migrateuri", "tcp://b-migration:49200", "--listen-address",
+            lab.b.address("migration"), "--graphicsuri", "vnc://b:5999",
+            "--auto-converge", "--auto-converge-initial", "30", "--abort-on-error",
+            "--compressed", "--comp-methods", "xbzrle"]
+
+
+def unix(lab, guest):
+    """libvirt's connection, memory and disk over UNIX sockets."""
+    return ["--copy-storage-all", "--migrateuri", f"unix://{lab.shared}/data.sock", "--disks-uri",
+            f"unix://{lab.shared}/nbd.sock"]
+
+
+def tls(lab, guest):
+    """Memory and disk."""
+    return ["--tls", "--tls-destination", "b", "--copy-storage-inc", "--migrate-disks", "vda",
+            "--disks-port", "49201"]
+
+
+def a_bad_migration_uri(lab, guest):
+    return ["--migrateuri", "tcp://no.such.host"]
+
+
+def another_devices_xml(lab, guest):
+    return ["--xml", guest.xml_file(vcpus=3)]
+
+
+def parallel(lab, guest):
+    """QEMU has no postcopy over several channels."""
+    return ["--parallel", "--parallel-connections", "3"]
+
+
+def tls_wrong_name(lab, guest):
+    return ["--tls", "--tls-destination", "somebody.else"]
+
+
+def give_certificates(lab):
+    """Of both hosts, of one authority."""
+    if lab.a.read(PKI + "/ca-cert.pem"):
+        return
+    folder = os.path.join(lab.directory, "ca")
+    os.makedirs(folder, exist_ok=True)
+
+    def file(name, text=None):
+        path = os.path.join(folder, name)
+        if text is not None:
+            with open(path, "w", encoding="ascii") as f:
+                f.write(text)
+        return path
+
+    ca = ["--load-ca-privkey", file("ca-key.pem"), "--load-ca-certificate", file("ca-cert.pem")]
+    generate = ["certtool", "--generate-privkey", "--rsa", "--bits", "2048", "--outfile"]
+    run(generate + [file("ca-key.pem")])
+    run(["certtool", "--generate-self-signed", "--template", file("ca.info", CA),
+         "--load-privkey", file("ca-key.pem"), "--outfile", file("ca-cert.pem")])
+    for host in lab.hosts:
+        info = file("host.info", HOST.format(name=host.name, address=host.address("migration")))
+        key, certificate = file(f"{host.name}-key.pem"), file(f"{host.name}-cert.pem")
+        run(generate + [key])
+        run(["certtool", "--generate-certificate", "--template", info, "--load-privkey", key,
+             "--outfile", certificate, *ca])
+        with open(file("ca-cert.pem"), encoding="ascii") as f:
+            host.write(PKI + "/ca-cert.pem", f.read())
+        for role in ("server", "client"):
+            for kind, path in (("key", key), ("cert", certificate)):
+                with open(path, encoding="ascii") as f:
+                    host.write(f"{PKI}/{role}-{kind}.pem", f.read())
+        host.write("/etc/libvirt/qemu.conf", host.read("/etc/libvirt/qemu.conf")
+                   + f'migrate_tls_x509_cert_dir = "{PKI}"\n')
+        host.daemon.restart()
+
+
+OPTIONS = [everything, unix, tls]
+REFUSED = [a_bad_migration_uri, another_devices_xml, parallel, tls_wrong_name]
+
+
+def start(lab, option, **how):
+    """A guest, and its migration with this option -> (guest, migration, since)."""
+    if option is tls:
+        give_certificates(lab)
+    guest = lab.guest(own_disks=option in (unix, tls)).start(lab.a)
+    flags = option(lab, guest)
+    if option is unix:
+        how["uri"] = f"qemu+unix:///system?socket={lab.b.path('/run/libvirt/libvirt-sock')}"
+    since = lab.now()
+    return guest, lab.postcopy(lab.a, lab.b, *flags, wait_active=False, **how), since
+
+
+def name_on_b(option):
+    return "other" if option is everything else "guest"
+
+
+def cause(text):
+    """What virsh said, without what the destination says of a failure at the source: if it has
+    seen one itself by the time that it is told depends on who is faster."""
+    joined = re.search(r"Message from the source host: (.*?)\. Message from the destination", text)
+    return f"error: {joined[1]}\n" if joined else text
+
+
+def ended(lab, guest, migration, since):
+    """Its account, once it is over on both hosts."""
+    migration.wait()
+    lab.note(migration.output)
+    wait(lambda: lab.a.jobinfo(guest).get("Job type") in (None, "None"), 20, "the job's end")
+    wait(lambda: migration.returncode == 0 or lab.b.domains() == [], 20, "nothing left on b")
+    guest.witness_ok(lab.b if migration.returncode == 0 else lab.a)
+    told = account.account(migration, since)
+    return {**told, "said": cause(told["said"])}
+
+
+def run_through(lab, option):
+    guest, migration, since = start(lab, option, postcopy_bandwidth=30)
+    migration.succeed()
+    lab.a.wait_event("Stopped Migrated")
+    lab.b.wait_event("Resumed Migrated", guest=name_on_b(option))
+    return ended(lab, guest, migration, since)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.__name__)
+def test_without_a_fault(lab, stock_lab, option):
+    assert not account.differences(run_through(stock_lab, option), run_through(lab, option))
+
+
+def run_into(lab, guest, option):
+    flags = option(lab, guest)
+    since = lab.now()
+    migration = lab.postcopy(lab.a, lab.b, *flags, wait_active=False)
+    told = ended(lab, guest, migration, since)
+    assert told["exit"] != 0, migration
+    return told
+
+
+def test_refused(lab, stock_lab):
+    """For the same reason, and the guest goes on where it is; one after the other."""
+    labs = [stock_lab, lab]
+    for one in labs:
+        give_certificates(one)
+    guests = [one.guest().start(one.a) for one in labs]
+    for option in REFUSED:
+        stock, ours = (run_into(one, guest, option) for one, guest in zip(labs, guests))
+        assert not account.differences(stock, ours), option.__name__
+
+
+@pytest.mark.parametrize("option", [everything, tls], ids=lambda option: option.__name__)
+def test_with_an_outage(lab, option):
+    guest, migration, _ = start(lab, option)
+    migration.wait_status("postcopy-active")
+    lab.b.wait_event("Resumed Post-copy", guest=name_on_b(option))
+    lab.net.cut("migration")
+    migration.wait_status("postcopy-paused", hosts=[lab.a])
+    lab.net.restore()
+    migration.succeed()
+    assert migration.output.strip() == ""
+    assert migration.count("postcopy-recover", lab.a) >= 1
+    guest.witness_ok(lab.b)
+    on_a, on_b = account.domains(lab.a), account.domains(lab.b)
+    if option is everything:
+        assert on_a == {}
+        assert on_b == {"other": ("running (migrated)", True, "live", "persistent")}
+    else:
+        assert on_a == {"guest": ("shut off (migrated)", True, "", "")}
+        assert on_b == {"guest": ("running (migrated)", False, "", "")}
