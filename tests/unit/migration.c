@@ -609,8 +609,6 @@ test_released(void)
     world_stop();
 }
 
-/* --- on the engine thread --- */
-
 typedef struct {
     Migration *migration;
     guint calls;
