@@ -25,6 +25,7 @@ cookie_clear(Cookie *cookie)
     g_clear_pointer(&cookie->name, g_free);
     g_clear_pointer(&cookie->uuid, g_free);
     g_clear_pointer(&cookie->hostname, g_free);
+    memset(&cookie->secret, 0, sizeof(cookie->secret));
     cookie->recover_port = 0;
 }
 
@@ -102,6 +103,8 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
 {
     xmlNode *recover = find_child(element, "recover");
     g_autofree char *id = get_attribute(element, "id");
+    g_autofree char *text = get_attribute(element, "secret");
+    Secret secret;
     guint64 oldest, port;
 
     if (!get_number(element, "oldest", 1, G_MAXUINT, &oldest, error))
@@ -118,12 +121,18 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
                             "the peer's migration cookie has no valid 'id' in <holdfast>");
         return FALSE;
     }
+    if (!text || !secret_parse(text, &secret)) {
+        g_set_error_literal(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
+                            "the peer's migration cookie has no valid 'secret' in <holdfast>");
+        return FALSE;
+    }
     if (recover) {
         if (!get_number(recover, "port", 1, G_MAXUINT16, &port, error))
             return FALSE;
         cookie->recover_port = (guint16)port;
     }
     cookie->id = g_ascii_strdown(id, -1);
+    cookie->secret = secret;
     return TRUE;
 }
 
@@ -151,9 +160,15 @@ cookie_read(const char *data, int length, Cookie *cookie, GError **error)
 }
 
 gboolean
-cookie_add(char **data, int *length, const char *id, guint16 recover_port, GError **error)
+cookie_add(char **data,
+           int *length,
+           const char *id,
+           const Secret *secret,
+           guint16 recover_port,
+           GError **error)
 {
     g_autoptr(XmlDoc) doc = parse(*data ? *data : "", *data ? *length : 0, error);
+    g_autofree char *secret_text = secret_format(secret);
     g_autofree char *version = g_strdup_printf("%u", COOKIE_VERSION);
     xmlNode *root, *element, *old;
     xmlChar *text = NULL;
@@ -171,6 +186,7 @@ cookie_add(char **data, int *length, const char *id, guint16 recover_port, GErro
     xmlNewProp(element, BAD_CAST "version", BAD_CAST version);
     xmlNewProp(element, BAD_CAST "oldest", BAD_CAST version);
     xmlNewProp(element, BAD_CAST "id", BAD_CAST id);
+    xmlNewProp(element, BAD_CAST "secret", BAD_CAST secret_text);
     if (recover_port) {
         g_autofree char *port = g_strdup_printf("%u", recover_port);
         xmlNode *recover = xmlNewChild(element, NULL, BAD_CAST "recover", NULL);

@@ -7,7 +7,7 @@
  *
  *     <qemu-migration>
  *       ...
- *       <holdfast version='1' oldest='1' id='6f9d9c1e-...'>
+ *       <holdfast version='1' oldest='1' id='6f9d9c1e-...' secret='2b0e...'>
  *         <recover port='49215'/>            from the destination only
  *       </holdfast>
  *     </qemu-migration>
@@ -18,10 +18,13 @@
 
 #include <glib.h>
 
+#include "util/secret.h"
+
 #define COOKIE_VERSION 1
 
 typedef struct {
     char *id;             /* of the migration, a UUID in text; NULL: the peer has no Holdfast */
+    Secret secret;        /* by which the two hosts' questions are believed */
     guint16 recover_port; /* where the destination's Holdfast listens; 0 at the source */
     char *name;           /* of the domain, as libvirt has it; NULL if it does not say */
     char *uuid;           /* of the domain, likewise */
@@ -54,4 +57,9 @@ gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **erro
  * @length: (inout): with the terminating NUL, as libvirt counts
  * @recover_port: 0 at the source
  */
-gboolean cookie_add(char **data, int *length, const char *id, guint16 recover_port, GError **error);
+gboolean cookie_add(char **data,
+                    int *length,
+                    const char *id,
+                    const Secret *secret,
+                    guint16 recover_port,
+                    GError **error);

@@ -67,7 +67,7 @@ message_encode(const Message *message)
     put16(bytes + 8, message->type);
     put16(bytes + 10, (guint)length);
     put32(bytes + 12, message->number);
-    memcpy(bytes + 16, message->id, UUID_BYTES);
+    memcpy(bytes + 16, message->secret.bytes, SECRET_BYTES);
     memcpy(bytes + MESSAGE_HEADER_SIZE, message->text, length);
     return g_bytes_new_take(bytes, MESSAGE_HEADER_SIZE + length);
 }
@@ -107,7 +107,7 @@ message_decode_header(const guint8 *header, Message *message, gsize *text_length
     memset(message, 0, sizeof(*message));
     message->type = type;
     message->number = get32(header + 12);
-    memcpy(message->id, header + 16, UUID_BYTES);
+    memcpy(message->secret.bytes, header + 16, SECRET_BYTES);
     *text_length = length;
     return TRUE;
 }

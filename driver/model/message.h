@@ -5,12 +5,15 @@
  *
  *      0               4       6       8      10      12              16                      32
  *      +---------------+-------+-------+-------+-------+---------------+----------------------+----
- *      |    "HFPM"     |version|oldest | type  |length |    number     |  id of the migration |
+ *      |    "HFPM"     |version|oldest | type  |length |    number     |        secret        |
  * text
  *      +---------------+-------+-------+-------+-------+---------------+----------------------+----
  *
- * `version` is what the sender speaks and `oldest` the oldest version that can read it. The id is
- * a random UUID that travels in libvirt's migration cookie: who knows it is the other host.
+ * `version` is what the sender speaks and `oldest` the oldest version that can read it. The secret
+ * says which migration it is about, and travels in libvirt's migration cookie: who knows it is the
+ * other host. (Or one that listens in on the migration network, where the guest's memory is in the
+ * clear as well, unless TLS hides it; such a one can pause a migration and have it resumed, as
+ * anybody who can cut the network can.)
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -18,7 +21,7 @@
 
 #include <glib.h>
 
-#include "util/uuid.h"
+#include "util/secret.h"
 
 #define MESSAGE_VERSION     1
 #define MESSAGE_HEADER_SIZE 32
@@ -41,7 +44,7 @@ typedef enum {
 typedef struct {
     MessageType type;
     guint32 number;
-    guint8 id[UUID_BYTES];
+    Secret secret;
     char text[MESSAGE_TEXT_MAX + 1]; /* UTF-8 */
 } Message;
 

@@ -271,7 +271,7 @@ call_peer(Migration *migration, const char *host, const Message *question, PeerC
         peer_call_cancel(migration->call);
         migration_unref(migration);
     }
-    uuid_parse(migration->id, message.id);
+    migration_get_secret(migration, &message.secret);
     migration->call =
         peer_call_new(host, migration->peer_port, &message, patient ? CONNECT_LONG_MS : CONNECT_MS,
                       done, migration_ref(migration));

@@ -115,10 +115,12 @@ char *
 journal_format(const JournalRecord *record)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autofree char *secret = secret_format(&record->secret);
 
     g_key_file_set_integer(file, GROUP, "version", VERSION);
     g_key_file_set_integer(file, GROUP, "oldest", VERSION);
     g_key_file_set_string(file, GROUP, "id", record->id);
+    g_key_file_set_string(file, GROUP, "secret", secret);
     g_key_file_set_string(file, GROUP, "uuid", record->uuid);
     g_key_file_set_string(file, GROUP, "name", record->name);
     g_key_file_set_string(file, GROUP, "role", migration_role_to_string(record->role));
@@ -142,9 +144,10 @@ parse_words(GKeyFile *file, JournalRecord *record, GError **error)
     g_autofree char *role = g_key_file_get_string(file, GROUP, "role", error);
     g_autofree char *state = role ? g_key_file_get_string(file, GROUP, "state", error) : NULL;
     g_autofree char *reason = state ? g_key_file_get_string(file, GROUP, "reason", error) : NULL;
+    g_autofree char *secret = reason ? g_key_file_get_string(file, GROUP, "secret", error) : NULL;
     guint8 bytes[UUID_BYTES];
 
-    if (!reason || !(record->id = g_key_file_get_string(file, GROUP, "id", error)) ||
+    if (!secret || !(record->id = g_key_file_get_string(file, GROUP, "id", error)) ||
         !(record->uuid = g_key_file_get_string(file, GROUP, "uuid", error)) ||
         !(record->name = g_key_file_get_string(file, GROUP, "name", error)) ||
         !(record->peer = g_key_file_get_string(file, GROUP, "peer", error)) ||
@@ -156,9 +159,10 @@ parse_words(GKeyFile *file, JournalRecord *record, GError **error)
     if ((record->role == ROLE_DESTINATION && !g_str_equal(role, "destination")) ||
         !migration_state_from_string(state, &record->memory.state) ||
         !pause_reason_from_string(reason, &record->memory.reason) ||
-        !uuid_parse(record->id, bytes) || !uuid_parse(record->uuid, bytes) || !*record->name) {
+        !uuid_parse(record->id, bytes) || !uuid_parse(record->uuid, bytes) || !*record->name ||
+        !secret_parse(secret, &record->secret)) {
         g_set_error_literal(error, JOURNAL_ERROR, JOURNAL_ERROR_INVALID,
-                            "a role, state, reason, id or name that is none");
+                            "a role, state, reason, id, secret or name that is none");
         return FALSE;
     }
     return TRUE;

@@ -13,10 +13,12 @@
 #pragma once
 
 #include "engine/session.h"
+#include "util/secret.h"
 
 typedef struct {
     MigrationRole role;
     char *id;
+    Secret secret;
     char *uuid;
     char *name;
     char *peer;

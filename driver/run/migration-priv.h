@@ -37,6 +37,7 @@ struct Migration {
 
     /* under the registry's lock */
     Status *status;
+    Secret secret;
     gboolean holds;     /* session_holds_callers() */
     gboolean may_break; /* session_may_break() */
     gboolean pausing;   /* session_is_pausing() */

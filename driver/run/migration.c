@@ -55,6 +55,7 @@ migration_new(MigrationRole role,
     g_autofree char *uuid_text = uuid_format(uuid);
 
     g_atomic_ref_count_init(&migration->refs);
+    secret_make(&migration->secret);
     migration->role = role;
     migration->id = id ? g_strdup(id) : g_uuid_string_random();
     migration->name = g_strdup(name);
@@ -77,6 +78,7 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     Migration *migration =
         migration_new(record->role, record->id, uuid, record->name, policy, record->flags);
 
+    migration->secret = record->secret;
     session_restore(migration->session, &record->memory, g_get_real_time());
     g_free(migration->peer);
     migration->peer = g_strdup(record->peer);
@@ -198,6 +200,7 @@ migration_record(Migration *migration, JournalRecord *record)
         .undefine = migration_is_to_undefine(migration),
         .policy = policy_to_xml(migration->policy),
     };
+    migration_get_secret(migration, &record->secret);
     session_remember(migration->session, &record->memory);
 }
 
@@ -289,6 +292,22 @@ const char *
 migration_get_id(const Migration *migration)
 {
     return migration->id;
+}
+
+void
+migration_set_secret(Migration *migration, const Secret *secret)
+{
+    g_mutex_lock(&registry.lock);
+    migration->secret = *secret;
+    g_mutex_unlock(&registry.lock);
+}
+
+void
+migration_get_secret(Migration *migration, Secret *secret)
+{
+    g_mutex_lock(&registry.lock);
+    *secret = migration->secret;
+    g_mutex_unlock(&registry.lock);
 }
 
 const unsigned char *

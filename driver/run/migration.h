@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "engine/session.h"
+#include "util/secret.h"
 
 typedef struct Migration Migration;
 
@@ -40,13 +41,17 @@ Migration *migration_find(const unsigned char *uuid);
 Migration *migration_find_by_uuid_text(const char *uuid);
 /** The one that brings domain @name to this host over the client's connection @dconn. */
 Migration *migration_find_incoming(virConnectPtr dconn, const char *name);
-Migration *migration_find_by_id(const char *id, MigrationRole role);
+/** The one to this host that the asker of a question knows the secret of. */
+Migration *migration_find_by_secret(const Secret *secret);
 
 Migration *migration_ref(Migration *migration);
 void migration_unref(Migration *migration);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Migration, migration_unref)
 
 const char *migration_get_id(const Migration *migration);
+/** A migration has one of its own until the source's is known. Any thread. */
+void migration_set_secret(Migration *migration, const Secret *secret);
+void migration_get_secret(Migration *migration, Secret *secret);
 const unsigned char *migration_get_uuid(const Migration *migration);
 MigrationRole migration_get_role(const Migration *migration);
 /** The client's virDomainMigrateFlags. */

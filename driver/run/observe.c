@@ -95,8 +95,7 @@ void
 observe_question(PeerQuestion *question, gpointer opaque)
 {
     const Message *message = peer_question_get(question);
-    g_autofree char *id = uuid_format(message->id);
-    g_autoptr(Migration) migration = migration_find_by_id(id, ROLE_DESTINATION);
+    g_autoptr(Migration) migration = migration_find_by_secret(&message->secret);
 
     if (!migration) {
         peer_question_answer(question, MESSAGE_REFUSED, 0,

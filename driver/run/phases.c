@@ -91,6 +91,7 @@ phases_begin(virDomainPtr dom,
     g_autoptr(Policy) policy = NULL;
     g_autoptr(GError) error = NULL;
     unsigned char uuid[VIR_UUID_BUFLEN];
+    Secret secret;
 
     if (!xml || (flags & VIR_MIGRATE_OFFLINE) || virDomainGetUUID(dom, uuid) < 0)
         return xml;
@@ -100,7 +101,8 @@ phases_begin(virDomainPtr dom,
         return xml;
     migration_set_channel(migration, get_pid(dom), 0);
     migration_set_undefine(migration, (flags & VIR_MIGRATE_UNDEFINE_SOURCE) != 0);
-    if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), 0, &error))
+    migration_get_secret(migration, &secret);
+    if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), &secret, 0, &error))
         g_warning("migration %s of domain %s: the destination will not know of it: %s",
                   migration_get_id(migration), virDomainGetName(dom), error->message);
     return xml;
@@ -131,12 +133,14 @@ learn_destination(
     g_autofree char *host = NULL;
     g_auto(GStrv) hosts = NULL;
     gboolean reachable = TRUE;
+    Secret secret;
     guint16 port = 0;
 
     if (!cookie_read(cookiein, cookieinlen, &cookie, &error))
         g_warning("migration %s: %s; it will not recover by itself", migration_get_id(migration),
                   error->message);
-    if (!cookie.id || g_strcmp0(cookie.id, migration_get_id(migration)) != 0)
+    migration_get_secret(migration, &secret);
+    if (!cookie.id || !secret_equal(&cookie.secret, &secret))
         cookie.recover_port = 0;
     if (!cookie.recover_port && (migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
         g_message("migration %s: the destination has no Holdfast that can be asked: an outage in "
@@ -218,8 +222,10 @@ expect(virTypedParameterPtr params,
         name = cookie.name;
     policy = read_policy(params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_XML), name);
     migration = migration_start(ROLE_DESTINATION, cookie.id, uuid, name, policy, flags);
-    if (migration)
-        migration_set_source(migration, cookie.hostname);
+    if (!migration)
+        return NULL;
+    migration_set_secret(migration, &cookie.secret);
+    migration_set_source(migration, cookie.hostname);
     return migration;
 }
 
@@ -250,6 +256,7 @@ phases_prepare(virConnectPtr dconn,
 {
     g_autoptr(Migration) migration = NULL;
     g_autoptr(GError) error = NULL;
+    Secret secret;
     int rc;
 
     rc = TABLE_STOCK(domainMigratePrepare3Params)(dconn, params, nparams, cookiein, cookieinlen,
@@ -264,8 +271,9 @@ phases_prepare(virConnectPtr dconn,
     migration_keep_connection(migration, dconn);
     learn_incoming(migration, dconn,
                    *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI));
-    if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), host_get_recover_port(),
-                    &error))
+    migration_get_secret(migration, &secret);
+    if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), &secret,
+                    host_get_recover_port(), &error))
         g_warning("migration %s: it will not recover by itself: %s", migration_get_id(migration),
                   error->message);
     return 0;

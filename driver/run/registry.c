@@ -115,15 +115,9 @@ match_uuid(const Migration *migration, gconstpointer key)
 }
 
 static gboolean
-match_id_source(const Migration *migration, gconstpointer key)
+match_secret(const Migration *migration, gconstpointer key)
 {
-    return migration->role == ROLE_SOURCE && g_str_equal(migration->id, key);
-}
-
-static gboolean
-match_id_destination(const Migration *migration, gconstpointer key)
-{
-    return migration->role == ROLE_DESTINATION && g_str_equal(migration->id, key);
+    return migration->role == ROLE_DESTINATION && secret_equal(&migration->secret, key);
 }
 
 Migration *
@@ -165,9 +159,9 @@ migration_find_incoming(virConnectPtr dconn, const char *name)
 }
 
 Migration *
-migration_find_by_id(const char *id, MigrationRole role)
+migration_find_by_secret(const Secret *secret)
 {
-    return find(role == ROLE_SOURCE ? match_id_source : match_id_destination, id);
+    return find(match_secret, secret);
 }
 
 gboolean

@@ -45,6 +45,7 @@ resume_begin(
 {
     g_autoptr(GError) error = NULL;
     char *xml, *cookie;
+    Secret secret;
     int length;
 
     /* A stock destination must not even see it: libvirt 11.2 and 11.3 would crash. */
@@ -55,7 +56,8 @@ resume_begin(
     xml = TABLE_STOCK(domainGetXMLDesc)(dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
     cookie = strdup("<qemu-migration/>");
     length = cookie ? (int)strlen(cookie) : 0;
-    if (!xml || !cookie_add(&cookie, &length, migration_get_id(migration), 0, &error)) {
+    migration_get_secret(migration, &secret);
+    if (!xml || !cookie_add(&cookie, &length, migration_get_id(migration), &secret, 0, &error)) {
         if (error)
             error_raise(error);
         free(cookie);
@@ -90,7 +92,7 @@ resume_prepare(virTypedParameterPtr params,
     if (!cookie.id)
         return FALSE;
     *rc = -1;
-    migration = migration_find_by_id(cookie.id, ROLE_DESTINATION);
+    migration = migration_find_by_secret(&cookie.secret);
     status = migration ? migration_get_status(migration) : NULL;
     if (!status || migration_state_is_terminal(status->state)) {
         stock_error_raise(VIR_ERR_OPERATION_INVALID,

@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ID "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001"
+#define ID     "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001"
+#define SECRET "000102030405060708090a0b0c0d0eff"
+#define WHO    "id='" ID "' secret='" SECRET "'"
+
+static const Secret secret = {.bytes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255}};
 
 static const char stock[] = "<qemu-migration>\n"
                             "  <name>guest</name>\n"
@@ -29,11 +33,12 @@ test_round_trip(void)
         g_autoptr(GError) error = NULL;
         g_auto(Cookie) cookie = {0};
 
-        g_assert_true(cookie_add(&data, &length, ID, ports[i], &error));
+        g_assert_true(cookie_add(&data, &length, ID, &secret, ports[i], &error));
         g_assert_cmpint(length, ==, strlen(data) + 1);
         g_assert_nonnull(strstr(data, "<feature name=\"memory-hotplug\"/>"));
         g_assert_true(cookie_read(data, length, &cookie, &error));
         g_assert_cmpstr(cookie.id, ==, ID);
+        g_assert_true(secret_equal(&cookie.secret, &secret));
         g_assert_cmpuint(cookie.recover_port, ==, ports[i]);
         g_assert_cmpstr(cookie.name, ==, "guest");
         g_assert_cmpstr(cookie.hostname, ==, "a.example");
@@ -49,7 +54,7 @@ test_added_once(void)
     int length = sizeof(stock);
 
     for (guint i = 0; i < 3; i++)
-        g_assert_true(cookie_add(&data, &length, ID, 49215, NULL));
+        g_assert_true(cookie_add(&data, &length, ID, &secret, 49215, NULL));
     g_assert_null(strstr(strstr(data, "<holdfast") + 1, "<holdfast"));
     free(data);
 }
@@ -76,16 +81,25 @@ static const struct {
     {"<domain/>", COOKIE_ERROR_SYNTAX},
     {"<!DOCTYPE qemu-migration [<!ENTITY a 'b'>]><qemu-migration/>", COOKIE_ERROR_SYNTAX},
     {"<qemu-migration><holdfast/></qemu-migration>", COOKIE_ERROR_INVALID},
-    {"<qemu-migration><holdfast version='1' oldest='0' id='" ID "'/></qemu-migration>",
+    {"<qemu-migration><holdfast version='1' oldest='0' " WHO "/></qemu-migration>",
      COOKIE_ERROR_INVALID},
-    {"<qemu-migration><holdfast version='9' oldest='2' id='" ID "'/></qemu-migration>",
+    {"<qemu-migration><holdfast version='9' oldest='2' " WHO "/></qemu-migration>",
      COOKIE_ERROR_VERSION},
-    {"<qemu-migration><holdfast version='1' oldest='1' id='x'/></qemu-migration>",
+    {"<qemu-migration><holdfast version='1' oldest='1' id='x' secret='" SECRET
+     "'/></qemu-migration>",
      COOKIE_ERROR_INVALID},
-    {"<qemu-migration><holdfast version='1' oldest='1' id='" ID "'><recover/></holdfast>"
+    {"<qemu-migration><holdfast version='1' oldest='1' id='" ID "'/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' id='" ID "' secret='" ID
+     "'/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' id='" ID
+     "' secret='00000000000000000000000000000000'/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover/></holdfast>"
      "</qemu-migration>",
      COOKIE_ERROR_INVALID},
-    {"<qemu-migration><holdfast version='1' oldest='1' id='" ID "'><recover port='65536'/>"
+    {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover port='65536'/>"
      "</holdfast></qemu-migration>",
      COOKIE_ERROR_INVALID},
 };
@@ -110,7 +124,7 @@ test_refused_yet_named(void)
 {
     static const char xml[] = "<qemu-migration><name>guest</name><uuid>" ID "</uuid>"
                               "<hostname>a.example</hostname>"
-                              "<holdfast version='9' oldest='9' id='" ID "'><recover port='1'/>"
+                              "<holdfast version='9' oldest='9' " WHO "><recover port='1'/>"
                               "</holdfast></qemu-migration>";
     g_autoptr(GError) error = NULL;
     g_auto(Cookie) cookie = {0};
@@ -121,6 +135,7 @@ test_refused_yet_named(void)
     g_assert_cmpstr(cookie.uuid, ==, ID);
     g_assert_cmpstr(cookie.hostname, ==, "a.example");
     g_assert_null(cookie.id);
+    g_assert_true(secret_is_none(&cookie.secret));
     g_assert_cmpuint(cookie.recover_port, ==, 0);
 }
 
@@ -128,8 +143,8 @@ test_refused_yet_named(void)
 static void
 test_newer_peer(void)
 {
-    static const char xml[] = "<qemu-migration><holdfast version='7' oldest='1' id='" ID
-                              "' colour='red'><carrier port='1'/><recover port='2'/></holdfast>"
+    static const char xml[] = "<qemu-migration><holdfast version='7' oldest='1' " WHO
+                              " colour='red'><carrier port='1'/><recover port='2'/></holdfast>"
                               "</qemu-migration>";
     g_auto(Cookie) cookie = {0};
 
@@ -144,7 +159,7 @@ test_truncated(void)
     char *data = strdup(stock);
     int length = sizeof(stock);
 
-    g_assert_true(cookie_add(&data, &length, ID, 49215, NULL));
+    g_assert_true(cookie_add(&data, &length, ID, &secret, 49215, NULL));
     for (int n = 1; n < (int)strlen(data) - 1; n++) {
         g_autofree char *cut = g_memdup2(data, n);
         Cookie cookie;

@@ -173,6 +173,7 @@ static void
 pair_start(void)
 {
     g_autoptr(Policy) policy = policy_default();
+    Secret secret;
 
     world_start();
     pair.armed = pair.arm_failures = pair.pause_failures = 0;
@@ -183,6 +184,8 @@ pair_start(void)
     world_on_engine(start_server, NULL);
     pair.source = migration_start(ROLE_SOURCE, ID, world_domain(0), "guest0", policy, 0);
     pair.destination = migration_start(ROLE_DESTINATION, ID, world_domain(1), "guest1", policy, 0);
+    migration_get_secret(pair.source, &secret);
+    migration_set_secret(pair.destination, &secret);
     give_destination();
     migration_set_source(pair.destination, "a.example");
     g_assert_true(migration_claim_finish(pair.destination));
@@ -376,7 +379,9 @@ test_person(void)
     g_assert_cmpint(get_reason(pair.source), ==, REASON_OPERATOR);
     g_assert_cmpint(get_reason(pair.destination), ==, REASON_OPERATOR);
     commands = get_commands();
-    g_assert_cmpstr(commands, ==, "guest0 migrate-pause; guest1 migrate-pause; ");
+    /* The destination may listen already, but nobody resumes. */
+    g_assert_true(g_str_has_prefix(commands, "guest0 migrate-pause; guest1 migrate-pause; "));
+    g_assert_null(strstr(commands, "migrate; "));
 
     g_assert_true(requests_recover(pair.source, NULL, &recoveries, &error));
     wait_recovered(0);

@@ -16,6 +16,7 @@ static char *hosts[] = {(char *)"10.79.0.2", (char *)"fe80::2;x", NULL};
 static const JournalRecord sample = {
     .role = ROLE_SOURCE,
     .id = (char *)"6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001",
+    .secret = {.bytes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255}},
     .uuid = (char *)"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001",
     .name = (char *)"gäst; with = and\\n [odd] things",
     .peer = (char *)"b.example",
@@ -56,6 +57,7 @@ test_round_trip(void)
     g_assert_no_error(error);
     g_assert_cmpint(record.role, ==, sample.role);
     g_assert_cmpstr(record.id, ==, sample.id);
+    g_assert_true(secret_equal(&record.secret, &sample.secret));
     g_assert_cmpstr(record.uuid, ==, sample.uuid);
     g_assert_cmpstr(record.name, ==, sample.name);
     g_assert_cmpstr(record.peer, ==, sample.peer);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "doubles/world.h"
+#include "util/uuid.h"
 
 #define ID "6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001"
 /* As in run/registry.c: how many that are over are kept. */
@@ -115,6 +116,7 @@ test_found(void)
     g_autoptr(Policy) policy = policy_default();
     Migration *source, *destination;
     unsigned char unknown[VIR_UUID_BUFLEN] = {0};
+    Secret secret, other;
     g_autofree char *text = NULL;
     g_autofree char *upper = NULL;
 
@@ -131,9 +133,17 @@ test_found(void)
     g_assert_true(is_found(migration_find_by_uuid_text(text), destination));
     g_assert_true(is_found(migration_find_by_uuid_text(upper), destination));
     g_assert_true(is_found(migration_find_by_uuid_text(ID), NULL));
-    g_assert_true(is_found(migration_find_by_id(ID, ROLE_DESTINATION), destination));
-    g_assert_true(is_found(migration_find_by_id(ID, ROLE_SOURCE), NULL));
-    g_assert_true(is_found(migration_find_by_id(migration_get_id(source), ROLE_SOURCE), source));
+    migration_get_secret(destination, &secret);
+    g_assert_true(is_found(migration_find_by_secret(&secret), destination));
+    /* The id is no secret, and the source is not asked. */
+    g_assert_true(uuid_parse(ID, other.bytes));
+    g_assert_true(is_found(migration_find_by_secret(&other), NULL));
+    migration_get_secret(source, &other);
+    g_assert_false(secret_equal(&secret, &other));
+    g_assert_true(is_found(migration_find_by_secret(&other), NULL));
+    migration_set_secret(destination, &other);
+    g_assert_true(is_found(migration_find_by_secret(&other), destination));
+    g_assert_true(is_found(migration_find_by_secret(&secret), NULL));
 
     g_assert_true(g_uuid_string_is_valid(migration_get_id(source)));
     g_assert_cmpstr(migration_get_id(destination), ==, ID);
@@ -152,6 +162,7 @@ test_replaced(void)
 {
     Migration *old, *fresh;
     g_auto(GStrv) shown = NULL;
+    Secret secret;
 
     world_start();
     old = start(ROLE_DESTINATION, 0, "guest");
@@ -159,7 +170,8 @@ test_replaced(void)
     fresh = start(ROLE_SOURCE, 0, "guest");
     world_settle();
     g_assert_true(is_found(migration_find(world_domain(0)), fresh));
-    g_assert_true(is_found(migration_find_by_id(migration_get_id(old), ROLE_DESTINATION), NULL));
+    migration_get_secret(old, &secret);
+    g_assert_true(is_found(migration_find_by_secret(&secret), NULL));
     g_assert_cmpint(get_state(old), ==, STATE_COMPLETED);
     g_assert_true(g_atomic_ref_count_compare(&old->refs, 1));
     migration_unref(old);
