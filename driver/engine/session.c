@@ -12,9 +12,6 @@
 
 /* Enough for the pauses of a bad night; D-Bus messages and status files stay small. */
 #define HISTORY_MAX 64
-/* A question that got no answer and no error by then is put again. Longer than the deadline of the
- * connection it travels on (run/peer.c). */
-#define ASK_DEADLINE_MS 5000
 /* From the switchover until libvirt's Finish some ten milliseconds pass; a client under load, or
  * one far away, gets this long before the destination starts the guest itself. */
 #define FINISH_DEADLINE_MS 3000
@@ -205,7 +202,7 @@ session_ask(Session *session)
     }
     set_next_attempt(session, 0);
     session_emit(session, EFFECT_ASK_PEER, session->path, NULL);
-    session_emit(session, EFFECT_START_STATE_TIMER, ASK_DEADLINE_MS, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, SESSION_ASK_DEADLINE_MS, NULL);
 }
 
 void
@@ -227,7 +224,7 @@ void
 session_ask_running(Session *session)
 {
     session_emit(session, EFFECT_ASK_RUNNING, session->path, NULL);
-    session_emit(session, EFFECT_START_STATE_TIMER, ASK_DEADLINE_MS, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, SESSION_ASK_DEADLINE_MS, NULL);
 }
 
 void

@@ -35,6 +35,10 @@
 #include "model/state.h"
 #include "model/status.h"
 
+/* A question that got no answer and no error by then is put again. Longer than the deadlines of the
+ * connection that it travels on (run/execute.c). */
+#define SESSION_ASK_DEADLINE_MS 7000
+
 typedef struct Session Session;
 
 /**

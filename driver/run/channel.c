@@ -68,15 +68,54 @@ is_of_channel(int fd, const Channel *channel, struct tcp_info *info)
     return rc == 0 && get_port(&address) == channel->port;
 }
 
+/* When a process was started, in ticks since the host was; 0: there is none. */
+static guint64
+read_started(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid);
+    g_autofree char *text = NULL;
+    g_auto(GStrv) fields = NULL;
+    const char *end;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return 0;
+    /* The name of the program is in brackets and may hold anything; `starttime` is the 20th field
+     * after it (proc(5)). */
+    end = strrchr(text, ')');
+    fields = g_strsplit(end ? end : "", " ", 22);
+    return g_strv_length(fields) > 20 ? g_ascii_strtoull(fields[20], NULL, 10) : 0;
+}
+
+void
+channel_set_process(Channel *channel, pid_t pid)
+{
+    channel->pid = pid;
+    channel->started = read_started(pid);
+}
+
+/* A descriptor for QEMU's process, and for none that has its number now; -1 with errno set. */
+static int
+open_process(const Channel *channel)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, channel->pid, 0);
+
+    if (pidfd >= 0 && channel->started && read_started(channel->pid) != channel->started) {
+        close(pidfd);
+        errno = ESRCH;
+        return -1;
+    }
+    return pidfd;
+}
+
 /* Calls @fn for a duplicate of each connection of the channel. */
 static gboolean
 foreach_connection(const Channel *channel, ConnectionFn fn, gpointer opaque, GError **error)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/fd", channel->pid);
-    DIR *dir = opendir(path);
-    int pidfd = (int)syscall(SYS_pidfd_open, channel->pid, 0);
+    int pidfd = open_process(channel);
+    DIR *dir = pidfd >= 0 ? opendir(path) : NULL;
     struct dirent *entry;
-    gboolean ok = dir && pidfd >= 0;
+    gboolean ok = dir != NULL;
 
     if (!ok)
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),

@@ -17,9 +17,13 @@
 /** Which connections of a QEMU: those to (source) or at (destination) this port. */
 typedef struct {
     pid_t pid;
+    guint64 started; /* when, as the kernel counts: numbers are given again; 0: unknown */
     MigrationRole role;
     guint16 port;
 } Channel;
+
+/** Which process's it is, while that is known to be QEMU. */
+void channel_set_process(Channel *channel, pid_t pid);
 
 /** What TCP knows of one of the connections. */
 typedef struct {

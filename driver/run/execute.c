@@ -17,12 +17,10 @@
 #include "stock/error.h"
 #include "stock/qmp.h"
 
-/* How long a connection to the other host may take. Short, so that the return of the network is
- * noticed soon (a lost SYN is sent again after a second only); every fifth time long enough for a
- * path around the world. */
-#define CONNECT_MS         400
-#define CONNECT_LONG_MS    3000
-#define CONNECT_LONG_EVERY 5
+/* How long a connection to the other host may take: enough for a path around the world. */
+#define CONNECT_MS 3000
+/* Whoever asks must have the answer, or none, before the engine asks anew. */
+G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
 /* Ports that are tried before the destination says that none is free. */
@@ -243,12 +241,16 @@ event_of_answer(MessageType type)
 }
 
 static void
-ask_done(const Message *answer, gboolean reached, const GError *error, gpointer opaque)
+ask_done(
+    const Message *answer, const char *host, gboolean reached, const GError *error, gpointer opaque)
 {
     Migration *migration = opaque;
 
     migration->call = NULL;
-    migration->calls_in_vain = answer ? 0 : migration->calls_in_vain + 1;
+    if (answer) {
+        g_free(migration->resume_host);
+        migration->resume_host = g_strdup(host);
+    }
     if (answer && answer->type == MESSAGE_REFUSED)
         g_message("migration %s: the destination cannot recover it now: %s", migration->id,
                   answer->text);
@@ -262,35 +264,31 @@ ask_done(const Message *answer, gboolean reached, const GError *error, gpointer 
 }
 
 static void
-call_peer(Migration *migration, const char *host, const Message *question, PeerCallFn done)
+call_peer(Migration *migration, guint path, MessageType type, PeerCallFn done)
 {
-    Message message = *question;
-    gboolean patient = migration->calls_in_vain % CONNECT_LONG_EVERY == CONNECT_LONG_EVERY - 1;
+    guint n_ways = migration->paths->len;
+    g_autofree PeerWay *ways = g_new(PeerWay, n_ways);
+    Message message = {.type = type};
 
+    for (guint i = 0; i < n_ways; i++) {
+        const MigrationPath *way = g_ptr_array_index(migration->paths, (path + i) % n_ways);
+
+        ways[i] = (PeerWay){.host = way->host, .number = way->listen_port};
+    }
     if (migration->call) {
         peer_call_cancel(migration->call);
         migration_unref(migration);
     }
     migration_get_secret(migration, &message.secret);
-    migration->call =
-        peer_call_new(host, migration->peer_port, &message, patient ? CONNECT_LONG_MS : CONNECT_MS,
-                      done, migration_ref(migration));
+    migration->call = peer_call_new(ways, n_ways, migration->peer_port, &message, CONNECT_MS, done,
+                                    migration_ref(migration));
 }
 
 static void
 ask_peer(Migration *migration, guint path, MessageType question)
 {
-    const MigrationPath *way;
-    Message message = {.type = question};
-
-    if (path >= migration->paths->len)
-        path = 0;
-    if (migration->paths->len == 0)
-        return;
-    way = g_ptr_array_index(migration->paths, path);
-    message.number = way->listen_port;
-    migration->resume_path = path;
-    call_peer(migration, way->host, &message, ask_done);
+    if (migration->paths->len > 0)
+        call_peer(migration, path, question, ask_done);
 }
 
 static void
@@ -315,47 +313,25 @@ is_operators(const Migration *migration)
            session_get_reason(migration->session) == REASON_OPERATOR;
 }
 
-/* Where memory could go, and the name by which libvirt knows the destination: a client who waits
- * for the destination on one network is not to wait for the return of another. */
-static guint
-count_ways(const Migration *migration)
-{
-    return migration->peer_port ? migration->paths->len + (migration->peer_name != NULL) : 0;
-}
-
-static void tell_peer(Migration *migration);
 static gboolean tell_again_cb(gpointer opaque);
 
 static void
-tell_done(const Message *answer, gboolean reached, const GError *error, gpointer opaque)
+tell_done(
+    const Message *answer, const char *host, gboolean reached, const GError *error, gpointer opaque)
 {
     Migration *migration = opaque;
 
     migration->call = NULL;
-    migration->calls_in_vain = answer ? 0 : migration->calls_in_vain + 1;
-    if (!answer && is_operators(migration)) {
-        if (++migration->tell_way < count_ways(migration))
-            tell_peer(migration);
-        else
-            start_timer(&migration->state_timer, TELL_AGAIN_MS, tell_again_cb, migration);
-    }
+    if (!answer && is_operators(migration))
+        start_timer(&migration->state_timer, TELL_AGAIN_MS, tell_again_cb, migration);
     migration_unref(migration);
 }
 
 static void
 tell_peer(Migration *migration)
 {
-    const Message message = {.type = MESSAGE_PAUSED};
-    const MigrationPath *path;
-
-    if (migration->tell_way >= count_ways(migration))
-        migration->tell_way = 0;
-    if (migration->tell_way < migration->paths->len) {
-        path = g_ptr_array_index(migration->paths, migration->tell_way);
-        call_peer(migration, path->host, &message, tell_done);
-    } else if (count_ways(migration) > 0) {
-        call_peer(migration, migration->peer_name, &message, tell_done);
-    }
+    if (migration->paths->len > 0)
+        call_peer(migration, 0, MESSAGE_PAUSED, tell_done);
 }
 
 static gboolean
@@ -461,10 +437,11 @@ finish(Migration *migration)
 static void
 resume(Migration *migration, guint port)
 {
-    const MigrationPath *way = g_ptr_array_index(migration->paths, migration->resume_path);
-
+    /* The way that the answer came: the paths may be others by now. */
+    if (!migration->resume_host)
+        return;
     migration->channel.port = (guint16)port;
-    run_command(resume_job, migration, way->host, port);
+    run_command(resume_job, migration, migration->resume_host, port);
 }
 
 static void

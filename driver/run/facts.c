@@ -37,7 +37,7 @@ set_channel_cb(gpointer opaque)
     Fact *fact = opaque;
 
     if (fact->pid)
-        fact->migration->channel.pid = fact->pid;
+        channel_set_process(&fact->migration->channel, fact->pid);
     if (fact->port)
         fact->migration->channel.port = fact->port;
     fact_free(fact);
@@ -60,6 +60,7 @@ set_peer_cb(gpointer opaque)
     migration->peer = g_strdup(fact->hosts[0] ? fact->hosts[0] : "");
     migration->peer_port = fact->port;
     g_ptr_array_set_size(migration->paths, 0);
+    migration->overridden = FALSE;
     for (char **host = fact->hosts; fact->flag && fact->port && *host; host++)
         g_ptr_array_add(migration->paths, migration_path_new(*host, 0));
     session_set_peer(migration->session, migration->peer, migration->paths->len);
@@ -108,6 +109,30 @@ migration_set_source(Migration *migration, const char *hostname)
               });
 }
 
+/* It proved to lead there, so it may serve again; but neither before those that the migration was
+ * given, nor with a port that was meant for one time. */
+void
+migration_drop_override(Migration *migration)
+{
+    MigrationPath *path;
+
+    if (!migration->overridden)
+        return;
+    migration->overridden = FALSE;
+    path = g_ptr_array_steal_index(migration->paths, 0);
+    path->listen_port = 0;
+    for (guint i = 0; i < migration->paths->len; i++) {
+        if (g_str_equal(((MigrationPath *)migration->paths->pdata[i])->host, path->host)) {
+            migration_path_free(path);
+            path = NULL;
+            break;
+        }
+    }
+    if (path)
+        g_ptr_array_add(migration->paths, path);
+    session_set_peer(migration->session, migration->peer, migration->paths->len);
+}
+
 static gboolean
 set_override_cb(gpointer opaque)
 {
@@ -132,4 +157,21 @@ migration_set_override(Migration *migration, const char *host, guint16 port)
 
     tell_fact(set_override_cb, migration,
               &(Fact){.hosts = g_strdupv((char **)hosts), .port = port});
+}
+
+/* Not the engine's business, and so at once. */
+void
+migration_set_secret(Migration *migration, const Secret *secret)
+{
+    g_mutex_lock(&registry.lock);
+    migration->secret = *secret;
+    g_mutex_unlock(&registry.lock);
+}
+
+void
+migration_get_secret(Migration *migration, Secret *secret)
+{
+    g_mutex_lock(&registry.lock);
+    *secret = migration->secret;
+    g_mutex_unlock(&registry.lock);
 }

@@ -55,16 +55,14 @@ struct Migration {
     char *peer;
     char *peer_name;     /* source: what the destination calls itself; NULL: unknown */
     GPtrArray *paths;    /* of MigrationPath */
-    gboolean overridden; /* the first path is a person's, for one recovery */
+    gboolean overridden; /* the first path is a person's, for this recovery */
     guint16 peer_port;   /* of its Holdfast; 0 if it has none */
     GSource *state_timer;
     GSource *give_up_timer;
     GSource *client_timer; /* looks whether the client is still there */
     Watchdog *watchdog;
     PeerCall *call;
-    guint calls_in_vain;    /* in a row */
-    guint resume_path;      /* the one that answered */
-    guint tell_way;         /* to the destination, that a pause is told over next */
+    char *resume_host;      /* the address that the last answer came from */
     PeerQuestion *question; /* the one to be answered */
     GArray *waits;          /* of MigrationWait */
 };
@@ -91,7 +89,11 @@ Migration *migration_new(MigrationRole role,
 Migration *
 migration_restore(const JournalRecord *record, const unsigned char *uuid, const Policy *policy);
 
+/** A recovery is over: what a person named for it is one of the addresses, and the last. */
+void migration_drop_override(Migration *migration);
+
 MigrationPath *migration_path_new(const char *host, guint16 listen_port);
+void migration_path_free(gpointer path);
 
 /** After a change: shows the session as it is now, and wakes who waits. Engine thread. */
 void migration_put_snapshot(Migration *migration, EventType event);

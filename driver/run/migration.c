@@ -26,8 +26,8 @@ typedef struct {
     gboolean *done; /* under the registry's lock; NULL: nobody waits */
 } Post;
 
-static void
-path_free(gpointer path)
+void
+migration_path_free(gpointer path)
 {
     g_free(((MigrationPath *)path)->host);
     g_free(path);
@@ -64,7 +64,7 @@ migration_new(MigrationRole role,
     migration->flags = flags;
     migration->policy = policy_ref(policy);
     migration->channel.role = role;
-    migration->paths = g_ptr_array_new_with_free_func(path_free);
+    migration->paths = g_ptr_array_new_with_free_func(migration_path_free);
     migration->waits = g_array_new(FALSE, FALSE, sizeof(MigrationWait));
     migration->session = session_new(role, migration->id, uuid_text, name, policy, g_random_int(),
                                      g_get_real_time());
@@ -122,6 +122,7 @@ migration_unref(Migration *migration)
     policy_unref(migration->policy);
     g_free(migration->peer);
     g_free(migration->peer_name);
+    g_free(migration->resume_host);
     g_free(migration->id);
     g_free(migration->name);
     g_free(migration);
@@ -230,6 +231,8 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
 
     g_debug("migration %s: %s", migration->id, event_type_to_string(type));
     if (session_step(migration->session, &event, effects)) {
+        if (session_get_state(migration->session) == STATE_POSTCOPY_ACTIVE)
+            migration_drop_override(migration);
         write_journal(migration);
         migration_put_snapshot(migration, type);
     }
@@ -292,22 +295,6 @@ const char *
 migration_get_id(const Migration *migration)
 {
     return migration->id;
-}
-
-void
-migration_set_secret(Migration *migration, const Secret *secret)
-{
-    g_mutex_lock(&registry.lock);
-    migration->secret = *secret;
-    g_mutex_unlock(&registry.lock);
-}
-
-void
-migration_get_secret(Migration *migration, Secret *secret)
-{
-    g_mutex_lock(&registry.lock);
-    *secret = migration->secret;
-    g_mutex_unlock(&registry.lock);
 }
 
 const unsigned char *

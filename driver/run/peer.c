@@ -1,23 +1,28 @@
 /*
- * peer.c: the other host's Holdfast, reached over the migration network
+ * peer.c: answering the other host's Holdfast
  *
- * How it works: one TCP connection a question. The asker connects, writes one message and reads
- * one; the server reads one and keeps the connection as a PeerQuestion until the engine has the
- * answer. Every connection has a deadline, their number is bounded, and no length is believed
- * before it is checked (model/message.c).
+ * How it works: one TCP connection a question. The server reads one message and keeps the
+ * connection as a PeerQuestion until the engine has the answer. Every connection has a deadline,
+ * their number is bounded, and no length is believed before it is checked (model/message.c).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "run/peer.h"
+#include "run/peer-priv.h"
 
 /* A host recovers at most some hundred domains at once, each with one question. A stranger who
  * opens connections and says nothing is let go after the deadline. */
 #define QUESTIONS_MAX  512
 #define QUESTION_MS    1000
 #define SERVER_BACKLOG 128
+/* When a connection cannot be taken, as the daemon has no file descriptor left, it goes on waiting
+ * in the kernel; looking at it at once again would keep a processor busy with nothing else. */
+#define ACCEPT_AGAIN_MS 100
 
 struct PeerServer {
-    GSocketService *service;
+    GSocketListener *listener;
+    GCancellable *cancellable;
+    GSource *rest; /* until the next connection is taken; NULL: one is being waited for */
+    gboolean closed;
     guint16 port;
     PeerServerFn answer;
     gpointer opaque;
@@ -35,21 +40,8 @@ struct PeerQuestion {
     gsize text_length;
 };
 
-struct PeerCall {
-    GCancellable *cancellable;
-    GSource *deadline;
-    GSocketConnection *connection;
-    GBytes *question;
-    PeerCallFn done; /* NULL: cancelled */
-    gpointer opaque;
-    gboolean reached;
-    Message answer;
-    guint8 buffer[MESSAGE_HEADER_SIZE + MESSAGE_TEXT_MAX];
-    gsize text_length;
-};
-
-static GSource *
-start_deadline(guint milliseconds, GSourceFunc fn, gpointer opaque)
+GSource *
+peer_deadline_start(guint milliseconds, GSourceFunc fn, gpointer opaque)
 {
     GSource *source = g_timeout_source_new(milliseconds);
 
@@ -58,8 +50,8 @@ start_deadline(guint milliseconds, GSourceFunc fn, gpointer opaque)
     return source;
 }
 
-static void
-stop_deadline(GSource **source)
+void
+peer_deadline_stop(GSource **source)
 {
     if (*source) {
         g_source_destroy(*source);
@@ -68,8 +60,8 @@ stop_deadline(GSource **source)
     }
 }
 
-static gboolean
-cancel_cb(gpointer opaque)
+gboolean
+peer_cancel_cb(gpointer opaque)
 {
     g_cancellable_cancel(opaque);
     return G_SOURCE_REMOVE;
@@ -82,7 +74,7 @@ question_free(PeerQuestion *question)
 {
     if (question->server)
         g_hash_table_remove(question->server->questions, question);
-    stop_deadline(&question->deadline);
+    peer_deadline_stop(&question->deadline);
     g_clear_object(&question->connection);
     g_clear_object(&question->cancellable);
     g_clear_pointer(&question->reply, g_bytes_unref);
@@ -94,7 +86,7 @@ question_ready(PeerQuestion *question)
 {
     PeerServer *server = question->server;
 
-    stop_deadline(&question->deadline);
+    peer_deadline_stop(&question->deadline);
     if (server)
         server->answer(question, server->opaque);
     else
@@ -141,51 +133,93 @@ question_header_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
                                   question_text_cb, question);
 }
 
-static gboolean
-incoming_cb(GSocketService *service,
-            GSocketConnection *connection,
-            GObject *source_object,
-            gpointer opaque)
+static void
+question_new(PeerServer *server, GSocketConnection *connection)
 {
-    PeerServer *server = opaque;
-    PeerQuestion *question;
+    PeerQuestion *question = g_new0(PeerQuestion, 1);
 
-    if (g_hash_table_size(server->questions) >= QUESTIONS_MAX)
-        return TRUE;
-    question = g_new0(PeerQuestion, 1);
     question->server = server;
     question->connection = g_object_ref(connection);
     question->cancellable = g_cancellable_new();
-    question->deadline = start_deadline(QUESTION_MS, cancel_cb, question->cancellable);
+    question->deadline = peer_deadline_start(QUESTION_MS, peer_cancel_cb, question->cancellable);
     g_hash_table_add(server->questions, question);
     g_input_stream_read_all_async(g_io_stream_get_input_stream(G_IO_STREAM(connection)),
                                   question->buffer, MESSAGE_HEADER_SIZE, G_PRIORITY_DEFAULT,
                                   question->cancellable, question_header_cb, question);
-    return TRUE;
+}
+
+/* Not GSocketService: that knows no rest when it cannot take a connection. */
+static void accept_next(PeerServer *server);
+
+static gboolean
+accept_again_cb(gpointer opaque)
+{
+    PeerServer *server = opaque;
+
+    peer_deadline_stop(&server->rest);
+    accept_next(server);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+server_free(PeerServer *server)
+{
+    peer_deadline_stop(&server->rest);
+    g_object_unref(server->listener);
+    g_object_unref(server->cancellable);
+    g_hash_table_unref(server->questions);
+    g_free(server);
+}
+
+static void
+accepted_cb(GObject *listener, GAsyncResult *result, gpointer opaque)
+{
+    PeerServer *server = opaque;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSocketConnection) connection =
+        g_socket_listener_accept_finish(G_SOCKET_LISTENER(listener), result, NULL, &error);
+
+    if (server->closed) {
+        server_free(server);
+        return;
+    }
+    if (connection) {
+        if (g_hash_table_size(server->questions) < QUESTIONS_MAX)
+            question_new(server, connection);
+        accept_next(server);
+    } else {
+        g_debug("a connection to the recovery port cannot be taken: %s", error->message);
+        server->rest = peer_deadline_start(ACCEPT_AGAIN_MS, accept_again_cb, server);
+    }
+}
+
+static void
+accept_next(PeerServer *server)
+{
+    g_socket_listener_accept_async(server->listener, server->cancellable, accepted_cb, server);
 }
 
 PeerServer *
 peer_server_new(
     guint16 port_min, guint16 port_max, PeerServerFn answer, gpointer opaque, GError **error)
 {
-    g_autoptr(GSocketService) service = g_socket_service_new();
+    g_autoptr(GSocketListener) listener = g_socket_listener_new();
     g_autoptr(GError) last = NULL;
     PeerServer *server;
 
-    g_socket_listener_set_backlog(G_SOCKET_LISTENER(service), SERVER_BACKLOG);
+    g_socket_listener_set_backlog(listener, SERVER_BACKLOG);
     for (guint port = port_max; port >= port_min; port--) {
         g_clear_error(&last);
-        if (!g_socket_listener_add_inet_port(G_SOCKET_LISTENER(service), (guint16)port, NULL,
-                                             &last))
+        if (!g_socket_listener_add_inet_port(listener, (guint16)port, NULL, &last))
             continue;
         server = g_new0(PeerServer, 1);
         server->port = (guint16)port;
         server->answer = answer;
         server->opaque = opaque;
         server->questions = g_hash_table_new(NULL, NULL);
-        server->service = g_steal_pointer(&service);
-        g_signal_connect(server->service, "incoming", G_CALLBACK(incoming_cb), server);
-        g_socket_service_start(server->service);
+        server->listener = g_steal_pointer(&listener);
+        server->cancellable = g_cancellable_new();
+        accept_next(server);
         return server;
     }
     g_propagate_prefixed_error(error, g_steal_pointer(&last), "ports %u to %u: ", port_min,
@@ -207,16 +241,17 @@ peer_server_free(PeerServer *server)
 
     if (!server)
         return;
-    g_socket_service_stop(server->service);
-    g_socket_listener_close(G_SOCKET_LISTENER(server->service));
-    g_object_unref(server->service);
+    g_socket_listener_close(server->listener);
     g_hash_table_iter_init(&iter, server->questions);
     while (g_hash_table_iter_next(&iter, &question, NULL)) {
         ((PeerQuestion *)question)->server = NULL;
         g_cancellable_cancel(((PeerQuestion *)question)->cancellable);
     }
-    g_hash_table_unref(server->questions);
-    g_free(server);
+    /* Else whoever waits for a connection is told, and frees it. */
+    server->closed = TRUE;
+    g_cancellable_cancel(server->cancellable);
+    if (server->rest)
+        server_free(server);
 }
 
 const Message *
@@ -246,140 +281,9 @@ peer_question_answer(PeerQuestion *question, MessageType type, guint32 number, c
     reply.number = number;
     message_set_text(&reply, text ? text : "");
     question->reply = message_encode(&reply);
-    question->deadline = start_deadline(QUESTION_MS, cancel_cb, question->cancellable);
+    question->deadline = peer_deadline_start(QUESTION_MS, peer_cancel_cb, question->cancellable);
     data = g_bytes_get_data(question->reply, &size);
     g_output_stream_write_all_async(
         g_io_stream_get_output_stream(G_IO_STREAM(question->connection)), data, size,
         G_PRIORITY_DEFAULT, question->cancellable, answered_cb, question);
-}
-
-/* --- asking --- */
-
-static void
-call_finish(PeerCall *call, const Message *answer, const GError *error)
-{
-    stop_deadline(&call->deadline);
-    if (call->done)
-        call->done(answer, call->reached, error, call->opaque);
-    g_clear_object(&call->connection);
-    g_clear_object(&call->cancellable);
-    g_bytes_unref(call->question);
-    g_free(call);
-}
-
-static void
-call_closed(PeerCall *call)
-{
-    g_autoptr(GError) error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
-                                                  "the other host closed the connection");
-
-    call_finish(call, NULL, error);
-}
-
-static void
-call_text_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
-{
-    PeerCall *call = opaque;
-    g_autoptr(GError) error = NULL;
-    gsize n = 0;
-
-    if (!g_input_stream_read_all_finish(G_INPUT_STREAM(stream), result, &n, &error))
-        call_finish(call, NULL, error);
-    else if (n != call->text_length)
-        call_closed(call);
-    else if (!message_decode_text(&call->answer, call->buffer + MESSAGE_HEADER_SIZE, n, &error))
-        call_finish(call, NULL, error);
-    else
-        call_finish(call, &call->answer, NULL);
-}
-
-static void
-call_header_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
-{
-    PeerCall *call = opaque;
-    g_autoptr(GError) error = NULL;
-    gsize n = 0;
-
-    if (!g_input_stream_read_all_finish(G_INPUT_STREAM(stream), result, &n, &error)) {
-        call_finish(call, NULL, error);
-    } else if (n != MESSAGE_HEADER_SIZE) {
-        call_closed(call);
-    } else if (!message_decode_header(call->buffer, &call->answer, &call->text_length, &error)) {
-        call_finish(call, NULL, error);
-    } else {
-        g_input_stream_read_all_async(G_INPUT_STREAM(stream), call->buffer + MESSAGE_HEADER_SIZE,
-                                      call->text_length, G_PRIORITY_DEFAULT, call->cancellable,
-                                      call_text_cb, call);
-    }
-}
-
-static void
-call_written_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
-{
-    PeerCall *call = opaque;
-    g_autoptr(GError) error = NULL;
-
-    if (!g_output_stream_write_all_finish(G_OUTPUT_STREAM(stream), result, NULL, &error)) {
-        call_finish(call, NULL, error);
-        return;
-    }
-    g_input_stream_read_all_async(g_io_stream_get_input_stream(G_IO_STREAM(call->connection)),
-                                  call->buffer, MESSAGE_HEADER_SIZE, G_PRIORITY_DEFAULT,
-                                  call->cancellable, call_header_cb, call);
-}
-
-static void
-call_connected_cb(GObject *client, GAsyncResult *result, gpointer opaque)
-{
-    PeerCall *call = opaque;
-    g_autoptr(GError) error = NULL;
-    gsize size;
-    gconstpointer data;
-
-    call->connection =
-        g_socket_client_connect_to_host_finish(G_SOCKET_CLIENT(client), result, &error);
-    if (!call->connection) {
-        /* Refused by the host itself: the network is there, its Holdfast is not. */
-        call->reached = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
-        call_finish(call, NULL, error);
-        return;
-    }
-    call->reached = TRUE;
-    stop_deadline(&call->deadline);
-    call->deadline = start_deadline(PEER_ANSWER_MS, cancel_cb, call->cancellable);
-    data = g_bytes_get_data(call->question, &size);
-    g_output_stream_write_all_async(g_io_stream_get_output_stream(G_IO_STREAM(call->connection)),
-                                    data, size, G_PRIORITY_DEFAULT, call->cancellable,
-                                    call_written_cb, call);
-}
-
-PeerCall *
-peer_call_new(const char *host,
-              guint16 port,
-              const Message *question,
-              guint connect_ms,
-              PeerCallFn done,
-              gpointer opaque)
-{
-    g_autoptr(GSocketClient) client = g_socket_client_new();
-    PeerCall *call = g_new0(PeerCall, 1);
-
-    call->cancellable = g_cancellable_new();
-    call->deadline = start_deadline(connect_ms, cancel_cb, call->cancellable);
-    call->question = message_encode(question);
-    call->done = done;
-    call->opaque = opaque;
-    g_socket_client_set_enable_proxy(client, FALSE);
-    g_socket_client_connect_to_host_async(client, host, port, call->cancellable, call_connected_cb,
-                                          call);
-    return call;
-}
-
-void
-peer_call_cancel(PeerCall *call)
-{
-    if (!call)
-        return;
-    call->done = NULL;
-    g_cancellable_cancel(call->cancellable);
 }

@@ -46,24 +46,35 @@ peer_question_answer(PeerQuestion *question, MessageType type, guint32 number, c
 
 typedef struct PeerCall PeerCall;
 
+/** One of the other host's addresses. */
+typedef struct {
+    const char *host; /* numeric: nothing is looked up */
+    guint32 number;   /* of a question that goes this way */
+} PeerWay;
+
 /**
  * PeerCallFn:
  * @answer: NULL when there is none
- * @reached: whether a connection was made, or refused by the host itself
+ * @host: the address that a connection was made to, or NULL
+ * @reached: whether a connection was made, or refused by the host itself over all addresses
  * @error: why there is no answer
  *
  * The call is freed when this returns.
  */
 typedef void (*PeerCallFn)(const Message *answer,
+                           const char *host,
                            gboolean reached,
                            const GError *error,
                            gpointer opaque);
 
 /**
- * peer_call_new: asks one question
+ * peer_call_new: asks one question, over the first address that leads to the other host
+ * @ways: in the order to try them
+ * @question: its number is the way's
  * @connect_ms: deadline for the connection; the answer has PEER_ANSWER_MS more
  */
-PeerCall *peer_call_new(const char *host,
+PeerCall *peer_call_new(const PeerWay *ways,
+                        guint n_ways,
                         guint16 port,
                         const Message *question,
                         guint connect_ms,

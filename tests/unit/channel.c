@@ -298,6 +298,30 @@ test_no_process(void)
     g_assert_cmpuint(loop_count_fds(), ==, fds);
 }
 
+/* QEMU is gone, and another process has its number. */
+static void
+test_number_given_again(void)
+{
+    g_autoptr(GArray) samples = g_array_new(FALSE, FALSE, sizeof(ChannelSample));
+    g_autoptr(GError) error = NULL;
+    Channel channel = {.role = ROLE_SOURCE};
+    guint fds = loop_count_fds();
+    int source, destination;
+
+    ends_pair(AF_INET, &source, &destination, &channel.port);
+    channel_set_process(&channel, getpid());
+    g_assert_cmpuint(channel.started, >, 0);
+    g_assert_cmpuint(count(&channel), ==, 1);
+    channel.started--;
+    g_assert_false(channel_sample(&channel, samples, &error));
+    g_assert_error(error, G_IO_ERROR, G_IO_ERROR_FAILED);
+    g_assert_cmpuint(channel_break(&channel), ==, 0);
+    g_assert_false(ends_is_closed(destination));
+    close(source);
+    close(destination);
+    g_assert_cmpuint(loop_count_fds(), ==, fds);
+}
+
 /* The connection belongs to a child alone, as it belongs to QEMU alone. */
 static void
 test_child(void)
@@ -342,6 +366,7 @@ main(int argc, char **argv)
     g_test_add_func("/channel/waiting", test_waiting);
     g_test_add_func("/channel/break-connecting", test_break_connecting);
     g_test_add_func("/channel/no-process", test_no_process);
+    g_test_add_func("/channel/number-given-again", test_number_given_again);
     g_test_add_func("/channel/child", test_child);
     return g_test_run();
 }

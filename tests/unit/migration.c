@@ -363,6 +363,18 @@ test_facts(void)
     g_assert_cmpstr(((MigrationPath *)migration->paths->pdata[0])->host, ==, "d.example");
     g_assert_cmpuint(((MigrationPath *)migration->paths->pdata[0])->listen_port, ==, 49999);
 
+    /* For one recovery: then it is one of all, the last, and any port will do. */
+    bring_to_postcopy(migration);
+    g_assert_cmpuint(migration->paths->len, ==, 3);
+    g_assert_cmpstr(((MigrationPath *)migration->paths->pdata[0])->host, ==, "a.example");
+    g_assert_cmpstr(((MigrationPath *)migration->paths->pdata[2])->host, ==, "d.example");
+    g_assert_cmpuint(((MigrationPath *)migration->paths->pdata[2])->listen_port, ==, 0);
+    migration_set_override(migration, "b.example", 49998);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    g_assert_cmpuint(migration->paths->len, ==, 4);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    g_assert_cmpuint(migration->paths->len, ==, 3);
+
     /* A UNIX socket: known, but not to be asked. */
     migration_set_destination(migration, hosts, 49215, FALSE);
     migration_sync(migration);

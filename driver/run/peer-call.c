@@ -1,0 +1,315 @@
+/*
+ * peer-call.c: asking the other host's Holdfast
+ *
+ * How it works: the first connection that is made carries the question. What ends most outages is
+ * that the network is back, and that is to be noticed soon; a SYN that was lost is sent again after
+ * a second, then after two more (Linux before 6.5). So there are two attempts at a time: one lasts,
+ * long enough for a path around the world; beside it one after the other is started anew, each over
+ * the next address, so that a SYN is on its way every AGAIN_MS, and an address that swallows
+ * everything keeps no other one waiting.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/peer-priv.h"
+
+#include <string.h>
+
+/* How long a connection has before the next attempt takes its place. */
+#define AGAIN_MS 400
+
+enum { LASTING, BRIEF, ATTEMPTS };
+
+/* A connection that is being made. */
+typedef struct {
+    PeerCall *call; /* NULL: nobody wants it any more */
+    GCancellable *cancellable;
+    guint way;
+} Attempt;
+
+typedef struct {
+    GSocketAddress *address; /* NULL: none that we understand */
+    char *host;
+    guint32 number;
+    gboolean failed; /* the host, or our own, said no; no need to ask again now */
+} Way;
+
+struct PeerCall {
+    Message question;
+    Way *ways;
+    guint n_ways;
+    guint way;     /* the newest attempt's; in the end that of the connection */
+    guint refused; /* ways over which the host itself said no */
+    Attempt *attempts[ATTEMPTS];
+    GSource *deadline;
+    GSource *again;
+    PeerCallFn done; /* NULL: cancelled */
+    gpointer opaque;
+
+    /* once a connection is made */
+    GSocketConnection *connection;
+    GCancellable *cancellable;
+    GBytes *bytes;
+    Message answer;
+    guint8 buffer[MESSAGE_HEADER_SIZE + MESSAGE_TEXT_MAX];
+    gsize text_length;
+};
+
+static void
+drop_attempt(PeerCall *call, guint slot)
+{
+    Attempt *attempt = g_steal_pointer(&call->attempts[slot]);
+
+    if (!attempt)
+        return;
+    attempt->call = NULL;
+    g_cancellable_cancel(attempt->cancellable);
+}
+
+static void
+stop_connecting(PeerCall *call)
+{
+    for (guint slot = 0; slot < ATTEMPTS; slot++)
+        drop_attempt(call, slot);
+    peer_deadline_stop(&call->again);
+    peer_deadline_stop(&call->deadline);
+}
+
+static void
+call_finish(PeerCall *call, const Message *answer, const GError *error)
+{
+    gboolean connected = call->connection != NULL;
+
+    stop_connecting(call);
+    if (call->done)
+        call->done(answer, connected ? call->ways[call->way].host : NULL,
+                   connected || (call->n_ways > 0 && call->refused == call->n_ways), error,
+                   call->opaque);
+    for (guint i = 0; i < call->n_ways; i++) {
+        g_clear_object(&call->ways[i].address);
+        g_free(call->ways[i].host);
+    }
+    g_free(call->ways);
+    g_clear_object(&call->connection);
+    g_clear_object(&call->cancellable);
+    g_clear_pointer(&call->bytes, g_bytes_unref);
+    g_free(call);
+}
+
+/* --- connected --- */
+
+static void
+call_closed(PeerCall *call)
+{
+    g_autoptr(GError) error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
+                                                  "the other host closed the connection");
+
+    call_finish(call, NULL, error);
+}
+
+static void
+call_text_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
+{
+    PeerCall *call = opaque;
+    g_autoptr(GError) error = NULL;
+    gsize n = 0;
+
+    if (!g_input_stream_read_all_finish(G_INPUT_STREAM(stream), result, &n, &error))
+        call_finish(call, NULL, error);
+    else if (n != call->text_length)
+        call_closed(call);
+    else if (!message_decode_text(&call->answer, call->buffer + MESSAGE_HEADER_SIZE, n, &error))
+        call_finish(call, NULL, error);
+    else
+        call_finish(call, &call->answer, NULL);
+}
+
+static void
+call_header_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
+{
+    PeerCall *call = opaque;
+    g_autoptr(GError) error = NULL;
+    gsize n = 0;
+
+    if (!g_input_stream_read_all_finish(G_INPUT_STREAM(stream), result, &n, &error)) {
+        call_finish(call, NULL, error);
+    } else if (n != MESSAGE_HEADER_SIZE) {
+        call_closed(call);
+    } else if (!message_decode_header(call->buffer, &call->answer, &call->text_length, &error)) {
+        call_finish(call, NULL, error);
+    } else {
+        g_input_stream_read_all_async(G_INPUT_STREAM(stream), call->buffer + MESSAGE_HEADER_SIZE,
+                                      call->text_length, G_PRIORITY_DEFAULT, call->cancellable,
+                                      call_text_cb, call);
+    }
+}
+
+static void
+call_written_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
+{
+    PeerCall *call = opaque;
+    g_autoptr(GError) error = NULL;
+
+    if (!g_output_stream_write_all_finish(G_OUTPUT_STREAM(stream), result, NULL, &error)) {
+        call_finish(call, NULL, error);
+        return;
+    }
+    g_input_stream_read_all_async(g_io_stream_get_input_stream(G_IO_STREAM(call->connection)),
+                                  call->buffer, MESSAGE_HEADER_SIZE, G_PRIORITY_DEFAULT,
+                                  call->cancellable, call_header_cb, call);
+}
+
+static void
+call_connected(PeerCall *call, guint way, GSocketConnection *connection)
+{
+    gsize size;
+    gconstpointer data;
+
+    stop_connecting(call);
+    call->way = way;
+    call->question.number = call->ways[way].number;
+    call->connection = g_object_ref(connection);
+    call->cancellable = g_cancellable_new();
+    call->deadline = peer_deadline_start(PEER_ANSWER_MS, peer_cancel_cb, call->cancellable);
+    call->bytes = message_encode(&call->question);
+    data = g_bytes_get_data(call->bytes, &size);
+    g_output_stream_write_all_async(g_io_stream_get_output_stream(G_IO_STREAM(connection)), data,
+                                    size, G_PRIORITY_DEFAULT, call->cancellable, call_written_cb,
+                                    call);
+}
+
+/* --- connecting --- */
+
+static void start_attempt(PeerCall *call, guint slot, guint way);
+
+/* The next way after the newest attempt's that has not failed; n_ways if all have. */
+static guint
+next_way(const PeerCall *call)
+{
+    for (guint i = 1; i <= call->n_ways; i++) {
+        guint way = (call->way + i) % call->n_ways;
+
+        if (!call->ways[way].failed)
+            return way;
+    }
+    return call->n_ways;
+}
+
+static gboolean
+again_cb(gpointer opaque)
+{
+    PeerCall *call = opaque;
+
+    drop_attempt(call, BRIEF);
+    start_attempt(call, BRIEF, next_way(call));
+    return G_SOURCE_CONTINUE;
+}
+
+static void
+attempt_failed(PeerCall *call, const Attempt *attempt, const GError *error)
+{
+    guint slot = call->attempts[LASTING] == attempt ? LASTING : BRIEF;
+    guint way;
+
+    call->attempts[slot] = NULL;
+    if (!call->ways[attempt->way].failed) {
+        call->ways[attempt->way].failed = TRUE;
+        call->refused += g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
+    }
+    way = next_way(call);
+    if (way == call->n_ways)
+        call_finish(call, NULL, error);
+    else
+        start_attempt(call, slot, way);
+}
+
+static void
+attempt_cb(GObject *client, GAsyncResult *result, gpointer opaque)
+{
+    Attempt *attempt = opaque;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSocketConnection) connection =
+        g_socket_client_connect_finish(G_SOCKET_CLIENT(client), result, &error);
+
+    if (attempt->call && connection) {
+        call_connected(attempt->call, attempt->way, connection);
+    } else if (attempt->call) {
+        attempt_failed(attempt->call, attempt, error);
+    }
+    g_object_unref(attempt->cancellable);
+    g_free(attempt);
+}
+
+static void
+start_attempt(PeerCall *call, guint slot, guint way)
+{
+    g_autoptr(GSocketClient) client = g_socket_client_new();
+    Attempt *attempt = g_new0(Attempt, 1);
+
+    attempt->call = call;
+    attempt->way = way;
+    attempt->cancellable = g_cancellable_new();
+    call->attempts[slot] = attempt;
+    call->way = way;
+    g_socket_client_set_enable_proxy(client, FALSE);
+    g_socket_client_connect_async(client, G_SOCKET_CONNECTABLE(call->ways[way].address),
+                                  attempt->cancellable, attempt_cb, attempt);
+}
+
+static gboolean
+deadline_cb(gpointer opaque)
+{
+    PeerCall *call = opaque;
+    g_autoptr(GError) error =
+        g_error_new_literal(G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the other host cannot be reached");
+
+    call_finish(call, NULL, error);
+    return G_SOURCE_REMOVE;
+}
+
+PeerCall *
+peer_call_new(const PeerWay *ways,
+              guint n_ways,
+              guint16 port,
+              const Message *question,
+              guint connect_ms,
+              PeerCallFn done,
+              gpointer opaque)
+{
+    PeerCall *call = g_new0(PeerCall, 1);
+    guint first;
+
+    call->question = *question;
+    call->done = done;
+    call->opaque = opaque;
+    call->ways = g_new0(Way, n_ways);
+    call->n_ways = n_ways;
+    for (guint i = 0; i < n_ways; i++) {
+        call->ways[i].host = g_strdup(ways[i].host);
+        call->ways[i].number = ways[i].number;
+        call->ways[i].address = g_inet_socket_address_new_from_string(ways[i].host, port);
+        call->ways[i].failed = !call->ways[i].address;
+    }
+    call->way = n_ways - 1;
+    first = n_ways > 0 ? next_way(call) : n_ways;
+    if (first == n_ways) {
+        /* Told later, as everything is. */
+        call->deadline = peer_deadline_start(0, deadline_cb, call);
+        return call;
+    }
+    start_attempt(call, LASTING, first);
+    call->deadline = peer_deadline_start(connect_ms, deadline_cb, call);
+    call->again = peer_deadline_start(AGAIN_MS, again_cb, call);
+    return call;
+}
+
+void
+peer_call_cancel(PeerCall *call)
+{
+    if (!call)
+        return;
+    call->done = NULL;
+    if (call->connection)
+        g_cancellable_cancel(call->cancellable);
+    else
+        call_finish(call, NULL, NULL);
+}
