@@ -38,6 +38,7 @@ static const char *const names[EVENT_LAST] = {
     [EVENT_PEER_PAUSED] = "peer-paused",
     [EVENT_ARMED] = "armed",
     [EVENT_ARM_FAILED] = "arm-failed",
+    [EVENT_ARMED_ELSEWHERE] = "armed-elsewhere",
     [EVENT_RESUME_FAILED] = "resume-failed",
     [EVENT_RESTORED] = "restored",
     [EVENT_TIMER_STATE] = "timer-state",

@@ -48,8 +48,10 @@ typedef enum {
     EVENT_PEER_PAUSED,       /* a person paused the migration at the source */
 
     /* what became of an effect */
-    EVENT_ARMED,         /* number: the port QEMU listens on now */
-    EVENT_ARM_FAILED,    /* text: the error */
+    EVENT_ARMED,      /* number: the port QEMU listens on now */
+    EVENT_ARM_FAILED, /* text: the error */
+    /* QEMU listens where the source that asks cannot reach it; number: the port, 0: as it did */
+    EVENT_ARMED_ELSEWHERE,
     EVENT_RESUME_FAILED, /* text: the error */
 
     EVENT_RESTORED, /* the daemon was restarted, and what QEMU says has been told */

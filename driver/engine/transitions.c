@@ -242,6 +242,20 @@ armed(Session *session, const Event *event)
         reply_armed(session);
 }
 
+/* The port is given up, as one that was given out in vain. */
+static void
+armed_elsewhere(Session *session, const Event *event)
+{
+    if (event->number) {
+        session->arming = FALSE;
+        session->armed_port = event->number;
+        session->changed = TRUE;
+    }
+    session->armed_used = TRUE;
+    if (session->arm_asked)
+        session_arm(session, session->arm_port);
+}
+
 static void
 arm_failed(Session *session, const Event *event)
 {
@@ -469,6 +483,7 @@ const Transition transitions[] = {
     { DESTINATION, S(FAILED) | S(CANCELLED),
                                           EVENT_PEER_RECOVER,                STATE_SAME,                   reply_over },
     { DESTINATION, POSTCOPY,              EVENT_ARMED,                       STATE_SAME,                   armed },
+    { DESTINATION, POSTCOPY,              EVENT_ARMED_ELSEWHERE,             STATE_SAME,                   armed_elsewhere },
     { DESTINATION, POSTCOPY,              EVENT_ARM_FAILED,                  STATE_SAME,                   arm_failed },
     { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_PEER_PAUSED,                 STATE_SAME,                   pause_paused },
     { DESTINATION, CHANNEL,               EVENT_PEER_PAUSED,                 STATE_SAME,                   peer_paused_active },

@@ -5,6 +5,7 @@
  */
 #include "model/cookie.h"
 
+#include <arpa/inet.h>
 #include <libxml/parser.h>
 #include <libxml/tree.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ cookie_clear(Cookie *cookie)
     g_clear_pointer(&cookie->name, g_free);
     g_clear_pointer(&cookie->uuid, g_free);
     g_clear_pointer(&cookie->hostname, g_free);
+    g_clear_pointer(&cookie->addresses, g_strfreev);
     memset(&cookie->secret, 0, sizeof(cookie->secret));
     cookie->recover_port = 0;
 }
@@ -99,6 +101,40 @@ get_number(
 }
 
 static gboolean
+is_address(const char *host)
+{
+    struct in6_addr address;
+
+    return host &&
+           (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1);
+}
+
+static gboolean
+read_addresses(xmlNode *recover, char ***addresses, GError **error)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+
+    for (xmlNode *node = recover->children; node; node = node->next) {
+        char *host;
+
+        if (node->type != XML_ELEMENT_NODE || !xmlStrEqual(node->name, BAD_CAST "address") ||
+            list->len == COOKIE_ADDRESSES_MAX)
+            continue;
+        host = get_attribute(node, "host");
+        if (host)
+            g_ptr_array_add(list, host);
+        if (!is_address(host)) {
+            g_set_error_literal(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
+                                "the peer's migration cookie offers an address that is none");
+            return FALSE;
+        }
+    }
+    g_ptr_array_add(list, NULL);
+    *addresses = (char **)g_ptr_array_steal(list, NULL);
+    return TRUE;
+}
+
+static gboolean
 read_element(xmlNode *element, Cookie *cookie, GError **error)
 {
     xmlNode *recover = find_child(element, "recover");
@@ -127,7 +163,8 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
         return FALSE;
     }
     if (recover) {
-        if (!get_number(recover, "port", 1, G_MAXUINT16, &port, error))
+        if (!get_number(recover, "port", 1, G_MAXUINT16, &port, error) ||
+            !read_addresses(recover, &cookie->addresses, error))
             return FALSE;
         cookie->recover_port = (guint16)port;
     }
@@ -159,18 +196,33 @@ cookie_read(const char *data, int length, Cookie *cookie, GError **error)
     return FALSE;
 }
 
+static void
+write_element(xmlNode *element, const Cookie *ours)
+{
+    g_autofree char *secret = secret_format(&ours->secret);
+    g_autofree char *version = g_strdup_printf("%u", COOKIE_VERSION);
+    g_autofree char *port = g_strdup_printf("%u", ours->recover_port);
+    xmlNode *recover, *address;
+
+    xmlNewProp(element, BAD_CAST "version", BAD_CAST version);
+    xmlNewProp(element, BAD_CAST "oldest", BAD_CAST version);
+    xmlNewProp(element, BAD_CAST "id", BAD_CAST ours->id);
+    xmlNewProp(element, BAD_CAST "secret", BAD_CAST secret);
+    if (!ours->recover_port)
+        return;
+    recover = xmlNewChild(element, NULL, BAD_CAST "recover", NULL);
+    xmlNewProp(recover, BAD_CAST "port", BAD_CAST port);
+    for (guint i = 0; ours->addresses && ours->addresses[i] && i < COOKIE_ADDRESSES_MAX; i++) {
+        address = xmlNewChild(recover, NULL, BAD_CAST "address", NULL);
+        xmlNewProp(address, BAD_CAST "host", BAD_CAST ours->addresses[i]);
+    }
+}
+
 gboolean
-cookie_add(char **data,
-           int *length,
-           const char *id,
-           const Secret *secret,
-           guint16 recover_port,
-           GError **error)
+cookie_add(char **data, int *length, const Cookie *ours, GError **error)
 {
     g_autoptr(XmlDoc) doc = parse(*data ? *data : "", *data ? *length : 0, error);
-    g_autofree char *secret_text = secret_format(secret);
-    g_autofree char *version = g_strdup_printf("%u", COOKIE_VERSION);
-    xmlNode *root, *element, *old;
+    xmlNode *root, *old;
     xmlChar *text = NULL;
     char *copy;
     int size = 0;
@@ -182,17 +234,7 @@ cookie_add(char **data,
         xmlUnlinkNode(old);
         xmlFreeNode(old);
     }
-    element = xmlNewChild(root, NULL, BAD_CAST ELEMENT, NULL);
-    xmlNewProp(element, BAD_CAST "version", BAD_CAST version);
-    xmlNewProp(element, BAD_CAST "oldest", BAD_CAST version);
-    xmlNewProp(element, BAD_CAST "id", BAD_CAST id);
-    xmlNewProp(element, BAD_CAST "secret", BAD_CAST secret_text);
-    if (recover_port) {
-        g_autofree char *port = g_strdup_printf("%u", recover_port);
-        xmlNode *recover = xmlNewChild(element, NULL, BAD_CAST "recover", NULL);
-
-        xmlNewProp(recover, BAD_CAST "port", BAD_CAST port);
-    }
+    write_element(xmlNewChild(root, NULL, BAD_CAST ELEMENT, NULL), ours);
     xmlDocDumpMemory(doc, &text, &size);
     copy = text ? strndup((const char *)text, size) : NULL;
     xmlFree(text);

@@ -8,7 +8,9 @@
  *     <qemu-migration>
  *       ...
  *       <holdfast version='1' oldest='1' id='6f9d9c1e-...' secret='2b0e...'>
- *         <recover port='49215'/>            from the destination only
+ *         <recover port='49215'>             from the destination only
+ *           <address host='10.0.0.2'/>       ... numeric; the first is the best
+ *         </recover>
  *       </holdfast>
  *     </qemu-migration>
  *
@@ -21,11 +23,14 @@
 #include "util/secret.h"
 
 #define COOKIE_VERSION 1
+/* A host has a few networks; more would only be more to try in an outage. */
+#define COOKIE_ADDRESSES_MAX 8
 
 typedef struct {
     char *id;             /* of the migration, a UUID in text; NULL: the peer has no Holdfast */
     Secret secret;        /* by which the two hosts' questions are believed */
     guint16 recover_port; /* where the destination's Holdfast listens; 0 at the source */
+    char **addresses;     /* of the destination, NULL-terminated, or NULL: it offers none */
     char *name;           /* of the domain, as libvirt has it; NULL if it does not say */
     char *uuid;           /* of the domain, likewise */
     char *hostname;       /* of the sender, likewise */
@@ -55,11 +60,6 @@ gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **erro
  * cookie_add:
  * @data: (inout): libvirt's cookie, malloc'd as libvirt does; replaced on success
  * @length: (inout): with the terminating NUL, as libvirt counts
- * @recover_port: 0 at the source
+ * @ours: what our element is to say: id, secret, recover_port and addresses
  */
-gboolean cookie_add(char **data,
-                    int *length,
-                    const char *id,
-                    const Secret *secret,
-                    guint16 recover_port,
-                    GError **error);
+gboolean cookie_add(char **data, int *length, const Cookie *ours, GError **error);

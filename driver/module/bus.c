@@ -104,17 +104,57 @@ recovered(const Status *status, gpointer opaque)
     service_reply_finish(opaque, error);
 }
 
+/* A recovery that is being asked for: names of hosts are looked up, which may take its time. */
+typedef struct {
+    Migration *migration;
+    char *uri;
+    guint recoveries;
+    GError *error;
+    ServiceReply *reply;
+} Recovery;
+
+static gboolean
+recover_cb(gpointer opaque)
+{
+    Recovery *recovery = opaque;
+
+    if (recovery->error)
+        refuse(recovery->reply, recovery->error);
+    else
+        answer_when(recovery->migration, MIGRATION_RECOVERED, recovery->recoveries, recovered,
+                    recovery->reply);
+    migration_unref(recovery->migration);
+    g_free(recovery->uri);
+    g_clear_error(&recovery->error);
+    g_free(recovery);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+recover_job(gpointer opaque, gpointer unused)
+{
+    Recovery *recovery = opaque;
+
+    requests_recover(recovery->migration, recovery->uri, &recovery->recoveries, &recovery->error);
+    host_post(recover_cb, recovery);
+}
+
 static void
 recover(const char *uuid, const char *uri, ServiceReply *reply, gpointer user_data)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Migration) migration = find(uuid, &error);
-    guint recoveries = 0;
+    Migration *migration = find(uuid, &error);
+    Recovery *recovery;
 
-    if (migration && requests_recover(migration, uri, &recoveries, &error))
-        answer_when(migration, MIGRATION_RECOVERED, recoveries, recovered, reply);
-    else
+    if (!migration) {
         refuse(reply, error);
+        return;
+    }
+    recovery = g_new0(Recovery, 1);
+    recovery->migration = migration;
+    recovery->uri = g_strdup(uri);
+    recovery->reply = reply;
+    host_run(recover_job, recovery);
 }
 
 static void

@@ -17,6 +17,8 @@
 
 #include <gio/gio.h>
 
+#include "run/addresses.h"
+
 /* Linux' numbers (net/tcp_states.h), which <netinet/tcp.h> has too but not beside <linux/tcp.h>. */
 #define STATE_TCP_ESTABLISHED 1
 #define STATE_TCP_SYN_SENT    2
@@ -198,4 +200,25 @@ channel_break(const Channel *channel)
 
     foreach_connection(channel, break_connection, &broken, NULL);
     return broken;
+}
+
+static void
+find_local(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    char **host = opaque;
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+
+    if (!*host && info->tcpi_state == STATE_TCP_ESTABLISHED &&
+        getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+        *host = addresses_format((struct sockaddr *)&address, length);
+}
+
+char *
+channel_find_local(const Channel *channel)
+{
+    char *host = NULL;
+
+    foreach_connection(channel, find_local, &host, NULL);
+    return host;
 }

@@ -22,6 +22,10 @@ typedef struct {
     guint16 port;
 } Channel;
 
+/** This host's address on the first connection that is made; NULL if there is none. Free with
+ * g_free(). */
+char *channel_find_local(const Channel *channel);
+
 /** Which process's it is, while that is known to be QEMU. */
 void channel_set_process(Channel *channel, pid_t pid);
 

@@ -5,17 +5,12 @@
  */
 #include "run/execute.h"
 
-#include <netinet/in.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
+#include "run/command.h"
 #include "run/connection.h"
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/phases.h"
 #include "stock/error.h"
-#include "stock/qmp.h"
 
 /* How long a connection to the other host may take: enough for a path around the world. */
 #define CONNECT_MS 3000
@@ -23,203 +18,6 @@
 G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
-/* Ports that are tried before the destination says that none is free. */
-#define LISTEN_ATTEMPTS 8
-
-/* --- QMP, on the pool --- */
-
-typedef struct {
-    Migration *migration;
-    char *host;
-    guint16 port;
-} Command;
-
-static void
-run_command(GFunc fn, Migration *migration, const char *host, guint port)
-{
-    Command *command = g_new0(Command, 1);
-
-    command->migration = migration_ref(migration);
-    command->host = g_strdup(host);
-    command->port = (guint16)port;
-    host_run(fn, command);
-}
-
-static void
-command_free(Command *command)
-{
-    migration_unref(command->migration);
-    g_free(command->host);
-    g_free(command);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Command, command_free)
-
-/* The domain on our own connection; NULL with @error set when there is none. */
-static virDomainPtr
-get_domain(const Migration *migration, GError **error)
-{
-    virConnectPtr connection = host_connect();
-    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
-
-    if (!domain)
-        g_set_error(error, QMP_ERROR, QMP_ERROR_GONE, "domain '%s' is not on this host",
-                    migration->name);
-    if (connection)
-        virConnectClose(connection);
-    return domain;
-}
-
-static char *
-qmp_oob(const Migration *migration, const char *name, const char *arguments, GError **error)
-{
-    virDomainPtr domain = get_domain(migration, error);
-    char *reply;
-
-    if (!domain)
-        return NULL;
-    reply = qmp_execute_oob(domain, name, arguments, error);
-    virDomainFree(domain);
-    return reply;
-}
-
-static void
-pause_job(gpointer opaque, gpointer unused)
-{
-    g_autoptr(Command) command = opaque;
-    g_autoptr(Status) status = NULL;
-    g_autoptr(GError) error = NULL;
-    g_autofree char *reply = NULL;
-
-    if (!migration_let_run(command->migration)) {
-        g_warning("migration %s: not paused: the destination does not say that the guest runs "
-                  "there, and a pause before that would lose it",
-                  command->migration->id);
-        migration_post(command->migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
-        return;
-    }
-    reply = qmp_oob(command->migration, "migrate-pause", NULL, &error);
-    if (reply)
-        return;
-    status = migration_get_status(command->migration);
-    /* QEMU refuses only what has no channel to break (qmp_migrate_pause(), migration/migration.c,
-     * QEMU 10.0): it is paused already, and we have missed it, as after a restart. */
-    if (command->migration->role == ROLE_DESTINATION &&
-        g_error_matches(error, QMP_ERROR, QMP_ERROR_COMMAND))
-        migration_post(command->migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
-    else if (status->state == STATE_POSTCOPY_ACTIVE)
-        g_warning("migration %s: cannot pause it: %s", command->migration->id, error->message);
-    /* else it is between two connections, and is kicked again. */
-    migration_post(command->migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
-}
-
-/* The form QEMU takes: an IPv6 address in brackets. */
-static char *
-format_uri(const char *host, guint16 port)
-{
-    return strchr(host, ':') ? g_strdup_printf("tcp:[%s]:%u", host, port)
-                             : g_strdup_printf("tcp:%s:%u", host, port);
-}
-
-static void
-resume_job(gpointer opaque, gpointer unused)
-{
-    g_autoptr(Command) command = opaque;
-    Migration *migration = command->migration;
-    g_autoptr(GError) error = NULL;
-    g_autofree char *uri = format_uri(command->host, command->port);
-    g_autofree char *quoted = qmp_quote(uri);
-    g_autofree char *json = g_strdup_printf(
-        "{\"execute\":\"migrate\",\"arguments\":{\"uri\":%s,\"resume\":true}}", quoted);
-    g_autofree char *reply = NULL;
-    virDomainPtr domain = get_domain(migration, &error);
-
-    if (domain) {
-        reply = qmp_execute(domain, json, &error);
-        virDomainFree(domain);
-    }
-    if (!reply) {
-        g_warning("migration %s: cannot resume over %s: %s", migration->id, uri, error->message);
-        migration_post(migration, EVENT_RESUME_FAILED, 0, error->message);
-    }
-}
-
-/* Whether a port could be listened on just now, and whether over IPv6 (and so over both). */
-static gboolean
-is_port_free(guint16 port, gboolean *ipv6)
-{
-    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    gboolean ok;
-
-    *ipv6 = fd >= 0;
-    if (*ipv6) {
-        ok = bind(fd, (struct sockaddr *)&any6, sizeof(any6)) == 0;
-    } else {
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ok = fd >= 0 && bind(fd, (struct sockaddr *)&any4, sizeof(any4)) == 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
-static gboolean
-arm_at(const Migration *migration, guint16 port, gboolean ipv6, GError **error)
-{
-    g_autofree char *arguments =
-        g_strdup_printf("{\"uri\":\"tcp:%s:%u\"}", ipv6 ? "[::]" : "0.0.0.0", port);
-    g_autofree char *reply = qmp_oob(migration, "migrate-recover", arguments, error);
-
-    return reply != NULL;
-}
-
-/* Tries the ports from the top, where libvirt comes last. 0 with @error set if none will do. */
-static guint16
-arm_anywhere(const Migration *migration, GError **error)
-{
-    guint attempts = 0;
-    gboolean ipv6;
-
-    for (guint port = HOST_RECOVER_PORT_MAX;
-         port >= HOST_RECOVER_PORT_MIN && attempts < LISTEN_ATTEMPTS; port--) {
-        if (!is_port_free((guint16)port, &ipv6))
-            continue;
-        attempts++;
-        g_clear_error(error);
-        if (arm_at(migration, (guint16)port, ipv6, error))
-            return (guint16)port;
-        /* QEMU itself says when it is the port; anything else is as bad on the next one. */
-        if (!g_error_matches(*error, QMP_ERROR, QMP_ERROR_COMMAND))
-            return 0;
-    }
-    if (!*error)
-        g_set_error_literal(error, QMP_ERROR, QMP_ERROR_COMMAND, "no port is free to listen on");
-    return 0;
-}
-
-static void
-arm_job(gpointer opaque, gpointer unused)
-{
-    g_autoptr(Command) command = opaque;
-    g_autoptr(GError) error = NULL;
-    guint16 port = command->port;
-    gboolean ipv6;
-
-    /* A port that a person names is QEMU's to judge: it may listen there already, for an answer
-     * that was lost, and closes that first (qmp_migrate_recover(), migration/migration.c, 10.0). */
-    if (port) {
-        is_port_free(port, &ipv6);
-        if (!arm_at(command->migration, port, ipv6, &error))
-            port = 0;
-    } else {
-        port = arm_anywhere(command->migration, &error);
-    }
-    if (port)
-        migration_post(command->migration, EVENT_ARMED, port, NULL);
-    else
-        migration_post(command->migration, EVENT_ARM_FAILED, 0, error->message);
-}
 
 /* --- the other host --- */
 
@@ -240,6 +38,16 @@ event_of_answer(MessageType type)
     }
 }
 
+/* Told in the log once an outage, not once a question. */
+static void
+count_call(Migration *migration, const Message *answer, const GError *error)
+{
+    migration->calls_in_vain = answer ? 0 : migration->calls_in_vain + 1;
+    if (migration->calls_in_vain == 1)
+        g_message("migration %s: the destination does not answer (%s); it is asked on",
+                  migration->id, error->message);
+}
+
 static void
 ask_done(
     const Message *answer, const char *host, gboolean reached, const GError *error, gpointer opaque)
@@ -247,6 +55,7 @@ ask_done(
     Migration *migration = opaque;
 
     migration->call = NULL;
+    count_call(migration, answer, error);
     if (answer) {
         g_free(migration->resume_host);
         migration->resume_host = g_strdup(host);
@@ -264,9 +73,8 @@ ask_done(
 }
 
 static void
-call_peer(Migration *migration, guint path, MessageType type, PeerCallFn done)
+call_peer(Migration *migration, guint n_ways, guint path, MessageType type, PeerCallFn done)
 {
-    guint n_ways = migration->paths->len;
     g_autofree PeerWay *ways = g_new(PeerWay, n_ways);
     Message message = {.type = type};
 
@@ -287,8 +95,10 @@ call_peer(Migration *migration, guint path, MessageType type, PeerCallFn done)
 static void
 ask_peer(Migration *migration, guint path, MessageType question)
 {
-    if (migration->paths->len > 0)
-        call_peer(migration, path, question, ask_done);
+    guint n_ways = migration_count_ways(migration);
+
+    if (n_ways > 0)
+        call_peer(migration, n_ways, path, question, ask_done);
 }
 
 static void
@@ -322,16 +132,19 @@ tell_done(
     Migration *migration = opaque;
 
     migration->call = NULL;
+    count_call(migration, answer, error);
     if (!answer && is_operators(migration))
         start_timer(&migration->state_timer, TELL_AGAIN_MS, tell_again_cb, migration);
     migration_unref(migration);
 }
 
+/* Not only where memory may go: a client who waits for the destination on one network is not to
+ * wait for the return of another. */
 static void
 tell_peer(Migration *migration)
 {
     if (migration->paths->len > 0)
-        call_peer(migration, 0, MESSAGE_PAUSED, tell_done);
+        call_peer(migration, migration->paths->len, 0, MESSAGE_PAUSED, tell_done);
 }
 
 static gboolean
@@ -387,11 +200,19 @@ unwatch(Migration *migration)
 static void
 watch(Migration *migration)
 {
+    char *local;
+
     unwatch(migration);
-    if (migration->channel.pid && migration->channel.port)
-        migration->watchdog =
-            watchdog_new(&migration->channel, session_get_policy(migration->session)->detect_ms,
-                         silent_cb, migration);
+    if (!migration->channel.pid || !migration->channel.port)
+        return;
+    local = channel_find_local(&migration->channel);
+    if (local) {
+        g_free(migration->local_host);
+        migration->local_host = local;
+    }
+    migration->watchdog =
+        watchdog_new(&migration->channel, session_get_policy(migration->session)->detect_ms,
+                     silent_cb, migration);
 }
 
 static void
@@ -402,7 +223,7 @@ break_channel(Migration *migration)
 
     /* No TCP connection that we know of: a UNIX socket, RDMA, or QEMU has let go already. */
     if (broken == 0)
-        run_command(pause_job, migration, NULL, 0);
+        command_pause(migration);
     else
         g_message("migration %s: broke %u connection(s) of the channel", migration->id, broken);
 }
@@ -441,7 +262,22 @@ resume(Migration *migration, guint port)
     if (!migration->resume_host)
         return;
     migration->channel.port = (guint16)port;
-    run_command(resume_job, migration, migration->resume_host, port);
+    command_resume(migration, migration->resume_host, (guint16)port);
+}
+
+/* QEMU listens where the source will come, and nowhere else. At the beginning of a pause nobody has
+ * asked yet; it listens all the same, while it can be told to (engine/session.c), where the channel
+ * was. A source that then asks over another network has it listen anew (run/observe.c). */
+static void
+arm(Migration *migration, guint port)
+{
+    const char *host = migration->listen_host;
+
+    if (!host && migration->question)
+        host = peer_question_get_local(migration->question);
+    if (!host)
+        host = migration->local_host;
+    command_arm(migration, host, (guint16)port);
 }
 
 static void
@@ -461,6 +297,7 @@ execute_end(Migration *migration)
         migration_unref(migration);
     }
     reply(migration, MESSAGE_REFUSED, 0, "the migration has ended on the destination");
+    command_drop_waiting(migration);
     connection_drop(migration);
     start_timer(&migration->state_timer, 0, NULL, migration);
     start_timer(&migration->give_up_timer, 0, NULL, migration);
@@ -482,7 +319,7 @@ execute(Migration *migration, const Effect *effect)
         break_channel(migration);
         break;
     case EFFECT_PAUSE:
-        run_command(pause_job, migration, NULL, 0);
+        command_pause(migration);
         break;
     case EFFECT_ASK_PEER:
         ask_peer(migration, effect->number, MESSAGE_RECOVER);
@@ -497,7 +334,7 @@ execute(Migration *migration, const Effect *effect)
         resume(migration, effect->number);
         break;
     case EFFECT_ARM:
-        run_command(arm_job, migration, NULL, effect->number);
+        arm(migration, effect->number);
         break;
     case EFFECT_FINISH:
         finish(migration);

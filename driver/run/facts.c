@@ -10,8 +10,9 @@ typedef struct {
     Migration *migration;
     pid_t pid;
     guint16 port;
+    PathRank rank;
+    char *name;
     char **hosts;
-    gboolean flag;
 } Fact;
 
 static void
@@ -27,6 +28,7 @@ static void
 fact_free(Fact *fact)
 {
     migration_unref(fact->migration);
+    g_free(fact->name);
     g_strfreev(fact->hosts);
     g_free(fact);
 }
@@ -50,6 +52,51 @@ migration_set_channel(Migration *migration, pid_t pid, guint16 port)
     tell_fact(set_channel_cb, migration, &(Fact){.pid = pid, .port = port});
 }
 
+/* --- the addresses of the other host --- */
+
+void
+migration_path_free(gpointer path)
+{
+    g_free(((MigrationPath *)path)->host);
+    g_free(path);
+}
+
+guint
+migration_count_ways(const Migration *migration)
+{
+    guint ways = 0;
+
+    while (ways < migration->paths->len &&
+           ((MigrationPath *)migration->paths->pdata[ways])->rank < PATH_NAME)
+        ways++;
+    return ways;
+}
+
+void
+migration_put_path(Migration *migration, PathRank rank, const char *host, guint16 listen_port)
+{
+    MigrationPath *path;
+    guint at = 0;
+
+    for (guint i = 0; i < migration->paths->len; i++) {
+        path = migration->paths->pdata[i];
+        /* A person's may have a port of its own, and goes again. */
+        if (g_str_equal(path->host, host) && (path->rank == PATH_PERSON) == (rank == PATH_PERSON)) {
+            if (path->rank < PATH_NAME || rank == PATH_NAME)
+                return;
+            g_ptr_array_remove_index(migration->paths, i);
+            break;
+        }
+        if (path->rank <= rank)
+            at = i + 1;
+    }
+    path = g_new0(MigrationPath, 1);
+    path->rank = rank;
+    path->host = g_strdup(host);
+    path->listen_port = listen_port;
+    g_ptr_array_insert(migration->paths, (int)at, path);
+}
+
 static gboolean
 set_peer_cb(gpointer opaque)
 {
@@ -57,56 +104,63 @@ set_peer_cb(gpointer opaque)
     Migration *migration = fact->migration;
 
     g_free(migration->peer);
-    migration->peer = g_strdup(fact->hosts[0] ? fact->hosts[0] : "");
+    migration->peer = g_strdup(fact->name);
     migration->peer_port = fact->port;
     g_ptr_array_set_size(migration->paths, 0);
-    migration->overridden = FALSE;
-    for (char **host = fact->hosts; fact->flag && fact->port && *host; host++)
-        g_ptr_array_add(migration->paths, migration_path_new(*host, 0));
-    session_set_peer(migration->session, migration->peer, migration->paths->len);
+    for (char **host = fact->hosts; fact->port && *host; host++)
+        migration_put_path(migration, PATH_URI, *host, 0);
+    session_set_peer(migration->session, migration->peer, migration_count_ways(migration));
     migration_put_snapshot(migration, EVENT_QEMU_SETUP);
     fact_free(fact);
     return G_SOURCE_REMOVE;
 }
 
 void
-migration_set_destination(Migration *migration, char **hosts, guint16 port, gboolean reachable)
+migration_set_destination(Migration *migration, const char *name, char **hosts, guint16 port)
 {
     tell_fact(set_peer_cb, migration,
-              &(Fact){.hosts = g_strdupv(hosts), .port = port, .flag = reachable});
-}
-
-static gboolean
-set_peer_name_cb(gpointer opaque)
-{
-    Fact *fact = opaque;
-
-    g_free(fact->migration->peer_name);
-    fact->migration->peer_name = g_strdup(fact->hosts[0]);
-    fact_free(fact);
-    return G_SOURCE_REMOVE;
-}
-
-void
-migration_set_destination_name(Migration *migration, const char *hostname)
-{
-    const char *hosts[] = {hostname, NULL};
-
-    tell_fact(set_peer_name_cb, migration, &(Fact){.hosts = g_strdupv((char **)hosts)});
+              &(Fact){.name = g_strdup(name), .hosts = g_strdupv(hosts), .port = port});
 }
 
 void
 migration_set_source(Migration *migration, const char *hostname)
 {
-    const char *hosts[] = {hostname ? hostname : "", NULL};
-
     /* The destination only answers: whether it can is all that matters. */
-    tell_fact(set_peer_cb, migration,
-              &(Fact){
-                  .hosts = g_strdupv((char **)hosts),
-                  .port = host_get_recover_port(),
-                  .flag = TRUE,
-              });
+    const char *hosts[] = {"", NULL};
+
+    migration_set_destination(migration, hostname ? hostname : "", (char **)hosts,
+                              host_get_recover_port());
+}
+
+static gboolean
+add_paths_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+    Migration *migration = fact->migration;
+
+    for (char **host = fact->hosts; migration->peer_port && *host; host++)
+        migration_put_path(migration, fact->rank, *host, fact->port);
+    session_set_peer(migration->session, migration->peer, migration_count_ways(migration));
+    migration_put_snapshot(migration, EVENT_QEMU_SETUP);
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_add_paths(Migration *migration, PathRank rank, char **hosts)
+{
+    tell_fact(add_paths_cb, migration, &(Fact){.rank = rank, .hosts = g_strdupv(hosts)});
+}
+
+static GPtrArray *
+take_persons(Migration *migration)
+{
+    GPtrArray *taken = g_ptr_array_new_with_free_func(migration_path_free);
+
+    while (migration->paths->len > 0 &&
+           ((MigrationPath *)migration->paths->pdata[0])->rank == PATH_PERSON)
+        g_ptr_array_add(taken, g_ptr_array_steal_index(migration->paths, 0));
+    return taken;
 }
 
 /* It proved to lead there, so it may serve again; but neither before those that the migration was
@@ -114,49 +168,44 @@ migration_set_source(Migration *migration, const char *hostname)
 void
 migration_drop_override(Migration *migration)
 {
-    MigrationPath *path;
+    g_autoptr(GPtrArray) taken = take_persons(migration);
 
-    if (!migration->overridden)
-        return;
-    migration->overridden = FALSE;
-    path = g_ptr_array_steal_index(migration->paths, 0);
-    path->listen_port = 0;
-    for (guint i = 0; i < migration->paths->len; i++) {
-        if (g_str_equal(((MigrationPath *)migration->paths->pdata[i])->host, path->host)) {
-            migration_path_free(path);
-            path = NULL;
-            break;
-        }
-    }
-    if (path)
-        g_ptr_array_add(migration->paths, path);
-    session_set_peer(migration->session, migration->peer, migration->paths->len);
+    for (guint i = 0; i < taken->len; i++)
+        migration_put_path(migration, PATH_OFFERED, ((MigrationPath *)taken->pdata[i])->host, 0);
+    session_set_peer(migration->session, migration->peer, migration_count_ways(migration));
 }
 
 static gboolean
 set_override_cb(gpointer opaque)
 {
     Fact *fact = opaque;
-    Migration *migration = fact->migration;
+    g_autoptr(GPtrArray) before = take_persons(fact->migration);
 
-    if (migration->peer_port) {
-        if (migration->overridden)
-            g_ptr_array_remove_index(migration->paths, 0);
-        g_ptr_array_insert(migration->paths, 0, migration_path_new(fact->hosts[0], fact->port));
-        migration->overridden = TRUE;
-        session_set_peer(migration->session, migration->peer, migration->paths->len);
-    }
+    return add_paths_cb(fact);
+}
+
+void
+migration_set_override(Migration *migration, char **hosts, guint16 port)
+{
+    tell_fact(set_override_cb, migration,
+              &(Fact){.rank = PATH_PERSON, .hosts = g_strdupv(hosts), .port = port});
+}
+
+static gboolean
+set_listen_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+
+    g_free(fact->migration->listen_host);
+    fact->migration->listen_host = g_steal_pointer(&fact->name);
     fact_free(fact);
     return G_SOURCE_REMOVE;
 }
 
 void
-migration_set_override(Migration *migration, const char *host, guint16 port)
+migration_set_listen(Migration *migration, const char *host)
 {
-    const char *hosts[] = {host, NULL};
-
-    tell_fact(set_override_cb, migration,
-              &(Fact){.hosts = g_strdupv((char **)hosts), .port = port});
+    tell_fact(set_listen_cb, migration, &(Fact){.name = g_strdup(host)});
 }
 
 /* Not the engine's business, and so at once. */

@@ -13,8 +13,9 @@
 #include "stock/error.h"
 
 /* Commands to QEMU take about a millisecond; the threads are for those that do not. A QEMU that
- * answers nobody holds one of them until libvirt gives the job up. */
-#define POOL_THREADS_MAX 8
+ * answers nobody holds two of them at most (run/command.h) until libvirt gives the job up; a switch
+ * that fails may leave dozens of such. Threads that are not needed are not there. */
+#define POOL_THREADS_MAX 64
 
 static struct {
     GMainContext *context;

@@ -29,8 +29,10 @@ journal_record_clear(JournalRecord *record)
     g_free(record->uuid);
     g_free(record->name);
     g_free(record->peer);
-    g_free(record->peer_name);
+    g_strfreev(record->names);
     g_strfreev(record->hosts);
+    g_free(record->listen_host);
+    g_free(record->armed_host);
     g_free(record->policy);
     memset(record, 0, sizeof(*record));
 }
@@ -127,10 +129,12 @@ journal_format(const JournalRecord *record)
     g_key_file_set_string(file, GROUP, "state", migration_state_to_string(record->memory.state));
     g_key_file_set_string(file, GROUP, "reason", pause_reason_to_string(record->memory.reason));
     g_key_file_set_string(file, GROUP, "peer", record->peer);
-    if (record->peer_name)
-        g_key_file_set_string(file, GROUP, "peer-name", record->peer_name);
+    g_key_file_set_string(file, GROUP, "listen-host", record->listen_host);
+    g_key_file_set_string(file, GROUP, "armed-host", record->armed_host);
     g_key_file_set_string_list(file, GROUP, "hosts", (const char *const *)record->hosts,
                                g_strv_length(record->hosts));
+    g_key_file_set_string_list(file, GROUP, "names", (const char *const *)record->names,
+                               g_strv_length(record->names));
     for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++)
         g_key_file_set_uint64(file, GROUP, numbers[i].key,
                               get_number(record, numbers[i].type, numbers[i].offset));
@@ -151,10 +155,12 @@ parse_words(GKeyFile *file, JournalRecord *record, GError **error)
         !(record->uuid = g_key_file_get_string(file, GROUP, "uuid", error)) ||
         !(record->name = g_key_file_get_string(file, GROUP, "name", error)) ||
         !(record->peer = g_key_file_get_string(file, GROUP, "peer", error)) ||
+        !(record->listen_host = g_key_file_get_string(file, GROUP, "listen-host", error)) ||
+        !(record->armed_host = g_key_file_get_string(file, GROUP, "armed-host", error)) ||
         !(record->policy = g_key_file_get_string(file, GROUP, "policy", error)) ||
-        !(record->hosts = g_key_file_get_string_list(file, GROUP, "hosts", NULL, error)))
+        !(record->hosts = g_key_file_get_string_list(file, GROUP, "hosts", NULL, error)) ||
+        !(record->names = g_key_file_get_string_list(file, GROUP, "names", NULL, error)))
         return FALSE;
-    record->peer_name = g_key_file_get_string(file, GROUP, "peer-name", NULL);
     record->role = g_str_equal(role, "source") ? ROLE_SOURCE : ROLE_DESTINATION;
     if ((record->role == ROLE_DESTINATION && !g_str_equal(role, "destination")) ||
         !migration_state_from_string(state, &record->memory.state) ||

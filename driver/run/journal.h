@@ -22,8 +22,10 @@ typedef struct {
     char *uuid;
     char *name;
     char *peer;
-    char *peer_name; /* NULL: unknown */
-    char **hosts;    /* NULL-terminated; the addresses of the peer */
+    char **hosts;      /* NULL-terminated; the addresses of the peer, for memory */
+    char **names;      /* likewise, those of the name that it gives itself */
+    char *listen_host; /* the one that a recovery may listen on; "": any */
+    char *armed_host;  /* where QEMU listens; "": everywhere, or nowhere */
     guint16 peer_port;
     guint16 channel_port;
     guint flags; /* virDomainMigrateFlags */

@@ -12,7 +12,8 @@
 
 /** An address of the destination. */
 typedef struct {
-    char *host;
+    PathRank rank;
+    char *host;          /* numeric */
     guint16 listen_port; /* that its QEMU is to listen on; 0: any */
 } MigrationPath;
 
@@ -23,6 +24,13 @@ typedef struct {
     MigrationWhenFn fn;
     gpointer opaque;
 } MigrationWait;
+
+/** Commands to QEMU; see run/command.h. */
+typedef enum { COMMAND_IN_BAND, COMMAND_OOB, COMMAND_LANES } CommandLane;
+typedef struct {
+    gboolean busy;
+    GQueue waiting; /* of Command */
+} CommandQueue;
 
 struct Migration {
     gatomicrefcount refs;
@@ -53,18 +61,21 @@ struct Migration {
     Session *session;
     Channel channel;
     char *peer;
-    char *peer_name;     /* source: what the destination calls itself; NULL: unknown */
-    GPtrArray *paths;    /* of MigrationPath */
-    gboolean overridden; /* the first path is a person's, for this recovery */
-    guint16 peer_port;   /* of its Holdfast; 0 if it has none */
+    GPtrArray *paths;  /* of MigrationPath, in the order to try */
+    guint16 peer_port; /* of its Holdfast; 0 if it has none */
     GSource *state_timer;
     GSource *give_up_timer;
     GSource *client_timer; /* looks whether the client is still there */
     Watchdog *watchdog;
     PeerCall *call;
+    guint calls_in_vain;    /* in a row */
     char *resume_host;      /* the address that the last answer came from */
+    char *listen_host;      /* the one that recoveries may listen on; NULL: any */
+    char *local_host;       /* this host's end of the channel; NULL: unknown */
+    char *armed_host;       /* where QEMU listens; NULL: everywhere, or nowhere */
     PeerQuestion *question; /* the one to be answered */
     GArray *waits;          /* of MigrationWait */
+    CommandQueue commands[COMMAND_LANES];
 };
 
 /** All of this host's; the lock also guards what a Migration has under it. */
@@ -92,8 +103,11 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
 /** A recovery is over: what a person named for it is one of the addresses, and the last. */
 void migration_drop_override(Migration *migration);
 
-MigrationPath *migration_path_new(const char *host, guint16 listen_port);
 void migration_path_free(gpointer path);
+/** How many of the paths, the first ones, memory may go over: they can be asked. */
+guint migration_count_ways(const Migration *migration);
+/** Behind those of its rank, unless it is there already. Engine thread. */
+void migration_put_path(Migration *migration, PathRank rank, const char *host, guint16 listen_port);
 
 /** After a change: shows the session as it is now, and wakes who waits. Engine thread. */
 void migration_put_snapshot(Migration *migration, EventType event);

@@ -26,23 +26,6 @@ typedef struct {
     gboolean *done; /* under the registry's lock; NULL: nobody waits */
 } Post;
 
-void
-migration_path_free(gpointer path)
-{
-    g_free(((MigrationPath *)path)->host);
-    g_free(path);
-}
-
-MigrationPath *
-migration_path_new(const char *host, guint16 listen_port)
-{
-    MigrationPath *path = g_new0(MigrationPath, 1);
-
-    path->host = g_strdup(host);
-    path->listen_port = listen_port;
-    return path;
-}
-
 Migration *
 migration_new(MigrationRole role,
               const char *id,
@@ -82,16 +65,19 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     session_restore(migration->session, &record->memory, g_get_real_time());
     g_free(migration->peer);
     migration->peer = g_strdup(record->peer);
-    migration->peer_name = g_strdup(record->peer_name);
     migration->peer_port = record->peer_port;
     migration->channel.port = record->channel_port;
     migration->undefine = record->undefine;
     migration->finish_claimed = record->memory.finish_called;
     for (char **host = record->hosts; *host; host++)
-        g_ptr_array_add(migration->paths, migration_path_new(*host, 0));
-    session_set_peer(migration->session, migration->peer, migration->paths->len);
+        migration_put_path(migration, PATH_URI, *host, 0);
+    for (char **host = record->names; *host; host++)
+        migration_put_path(migration, PATH_NAME, *host, 0);
+    migration->listen_host = *record->listen_host ? g_strdup(record->listen_host) : NULL;
+    migration->armed_host = *record->armed_host ? g_strdup(record->armed_host) : NULL;
+    session_set_peer(migration->session, migration->peer, migration_count_ways(migration));
     migration->has_peer = migration->peer_port != 0;
-    migration->can_ask = migration->paths->len > 0;
+    migration->can_ask = migration_count_ways(migration) > 0;
     migration->holds = session_holds_callers(migration->session);
     migration->may_break = session_may_break(migration->session);
     status_unref(migration->status);
@@ -121,8 +107,10 @@ migration_unref(Migration *migration)
     g_array_unref(migration->waits);
     policy_unref(migration->policy);
     g_free(migration->peer);
-    g_free(migration->peer_name);
     g_free(migration->resume_host);
+    g_free(migration->listen_host);
+    g_free(migration->local_host);
+    g_free(migration->armed_host);
     g_free(migration->id);
     g_free(migration->name);
     g_free(migration);
@@ -166,7 +154,7 @@ migration_put_snapshot(Migration *migration, EventType event)
     migration->may_break = session_may_break(migration->session);
     migration->pausing = session_is_pausing(migration->session);
     migration->has_peer = migration->peer_port != 0;
-    migration->can_ask = migration->paths->len > 0;
+    migration->can_ask = migration_count_ways(migration) > 0;
     g_cond_broadcast(&registry.changed);
     g_mutex_unlock(&registry.lock);
 
@@ -184,17 +172,22 @@ void
 migration_record(Migration *migration, JournalRecord *record)
 {
     g_autoptr(GStrvBuilder) hosts = g_strv_builder_new();
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    guint n_ways = migration_count_ways(migration);
 
     for (guint i = 0; i < migration->paths->len; i++)
-        g_strv_builder_add(hosts, ((MigrationPath *)g_ptr_array_index(migration->paths, i))->host);
+        g_strv_builder_add(i < n_ways ? hosts : names,
+                           ((MigrationPath *)g_ptr_array_index(migration->paths, i))->host);
     *record = (JournalRecord){
         .role = migration->role,
         .id = g_strdup(migration->id),
         .uuid = g_strdup(migration->status->uuid),
         .name = g_strdup(migration->name),
         .peer = g_strdup(migration->peer),
-        .peer_name = g_strdup(migration->peer_name),
+        .names = g_strv_builder_end(names),
         .hosts = g_strv_builder_end(hosts),
+        .listen_host = g_strdup(migration->listen_host ? migration->listen_host : ""),
+        .armed_host = g_strdup(migration->armed_host ? migration->armed_host : ""),
         .peer_port = migration->peer_port,
         .channel_port = migration->channel.port,
         .flags = migration->flags,

@@ -72,17 +72,31 @@ void migration_tell(Migration *migration, EventType type, guint number, const ch
 /** QEMU's process and the port of the channel (to the other host at the source, here at the
  * destination); 0: unknown. */
 void migration_set_channel(Migration *migration, pid_t pid, guint16 port);
-/** The destination as the source knows it: @hosts in the order to try, NULL-terminated, each at
- * @port. Port 0: it has no Holdfast. @reachable: whether there is a network to ask over. */
-void
-migration_set_destination(Migration *migration, char **hosts, guint16 port, gboolean reachable);
-/** What the destination calls itself: another way to tell it something, over the network that
- * libvirt would use. Never one for memory: nobody has offered that network for it. */
-void migration_set_destination_name(Migration *migration, const char *hostname);
+/* How an address of the destination is known; in the order in which they are tried. */
+typedef enum {
+    PATH_PERSON,  /* named for one recovery */
+    PATH_URI,     /* where the memory goes */
+    PATH_POLICY,  /* a further network of the policy's */
+    PATH_OFFERED, /* by the destination, or a person's of an earlier recovery */
+    PATH_NAME,    /* what it calls itself: to tell it something, as libvirt would; not for memory */
+} PathRank;
+
+/**
+ * migration_set_destination: the destination as the source knows it
+ * @name: for a person
+ * @hosts: its addresses, numeric, NULL-terminated; none: there is no network to ask over
+ * @port: where its Holdfast can be asked; 0: it has none
+ */
+void migration_set_destination(Migration *migration, const char *name, char **hosts, guint16 port);
+/** Further addresses of it, after those of the same rank; none is there twice. */
+void migration_add_paths(Migration *migration, PathRank rank, char **hosts);
 /** The source, which has Holdfast, as the destination knows it. */
 void migration_set_source(Migration *migration, const char *hostname);
-/** An address to try before all others, for this recovery; @port 0: any. */
-void migration_set_override(Migration *migration, const char *host, guint16 port);
+/** A host to try before all others, for this recovery, by its addresses; @port of its QEMU, 0: any.
+ */
+void migration_set_override(Migration *migration, char **hosts, guint16 port);
+/** At the destination: the one address that a recovery may listen on. */
+void migration_set_listen(Migration *migration, const char *host);
 /** Whether libvirt is to forget the domain at the source if the migration ends without a client. */
 void migration_set_undefine(Migration *migration, gboolean undefine);
 gboolean migration_is_to_undefine(Migration *migration);

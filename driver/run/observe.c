@@ -91,6 +91,34 @@ observe_domains(virConnectPtr connection)
 
 /* --- the source asks --- */
 
+/* The source asks anew when it has lost the connection of an earlier question. */
+static void
+take_question(Migration *migration, PeerQuestion *question)
+{
+    if (migration->question)
+        peer_question_answer(migration->question, MESSAGE_REFUSED, 0, "asked again");
+    migration->question = question;
+}
+
+/* QEMU is to listen where the question came in: that way it can be reached. */
+static void
+ask_recover(Migration *migration, PeerQuestion *question)
+{
+    const char *local = peer_question_get_local(question);
+
+    if (migration->listen_host && g_strcmp0(migration->listen_host, local) != 0) {
+        g_autofree char *text =
+            g_strdup_printf("the destination may only listen on %s", migration->listen_host);
+
+        peer_question_answer(question, MESSAGE_REFUSED, 0, text);
+        return;
+    }
+    take_question(migration, question);
+    if (migration->armed_host && g_strcmp0(migration->armed_host, local) != 0)
+        migration_step(migration, EVENT_ARMED_ELSEWHERE, 0, NULL);
+    migration_step(migration, EVENT_PEER_RECOVER, peer_question_get(question)->number, NULL);
+}
+
 void
 observe_question(PeerQuestion *question, gpointer opaque)
 {
@@ -104,15 +132,11 @@ observe_question(PeerQuestion *question, gpointer opaque)
     }
     switch (message->type) {
     case MESSAGE_RECOVER:
+        ask_recover(migration, question);
+        break;
     case MESSAGE_ASK_RUNNING:
-        /* The source asks anew when it has lost the connection of an earlier question. */
-        if (migration->question)
-            peer_question_answer(migration->question, MESSAGE_REFUSED, 0, "asked again");
-        migration->question = question;
-        migration_step(migration,
-                       message->type == MESSAGE_RECOVER ? EVENT_PEER_RECOVER
-                                                        : EVENT_PEER_ASKS_RUNNING,
-                       message->number, NULL);
+        take_question(migration, question);
+        migration_step(migration, EVENT_PEER_ASKS_RUNNING, message->number, NULL);
         break;
     case MESSAGE_PAUSED:
         peer_question_answer(question, MESSAGE_NOTED, 0, NULL);

@@ -9,6 +9,8 @@
  */
 #include "run/peer-priv.h"
 
+#include "run/addresses.h"
+
 /* A host recovers at most some hundred domains at once, each with one question. A stranger who
  * opens connections and says nothing is let go after the deadline. */
 #define QUESTIONS_MAX  512
@@ -32,6 +34,7 @@ struct PeerServer {
 struct PeerQuestion {
     PeerServer *server; /* NULL once the server is gone */
     GSocketConnection *connection;
+    char *local;
     GCancellable *cancellable;
     GSource *deadline;
     Message message;
@@ -76,6 +79,7 @@ question_free(PeerQuestion *question)
         g_hash_table_remove(question->server->questions, question);
     peer_deadline_stop(&question->deadline);
     g_clear_object(&question->connection);
+    g_free(question->local);
     g_clear_object(&question->cancellable);
     g_clear_pointer(&question->reply, g_bytes_unref);
     g_free(question);
@@ -133,6 +137,18 @@ question_header_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
                                   question_text_cb, question);
 }
 
+static char *
+get_local(GSocketConnection *connection)
+{
+    g_autoptr(GSocketAddress) address = g_socket_connection_get_local_address(connection, NULL);
+    struct sockaddr_storage native;
+
+    if (!address || !g_socket_address_to_native(address, &native, sizeof(native), NULL))
+        return NULL;
+    return addresses_format((struct sockaddr *)&native,
+                            (socklen_t)g_socket_address_get_native_size(address));
+}
+
 static void
 question_new(PeerServer *server, GSocketConnection *connection)
 {
@@ -140,6 +156,7 @@ question_new(PeerServer *server, GSocketConnection *connection)
 
     question->server = server;
     question->connection = g_object_ref(connection);
+    question->local = get_local(connection);
     question->cancellable = g_cancellable_new();
     question->deadline = peer_deadline_start(QUESTION_MS, peer_cancel_cb, question->cancellable);
     g_hash_table_add(server->questions, question);
@@ -258,6 +275,12 @@ const Message *
 peer_question_get(const PeerQuestion *question)
 {
     return &question->message;
+}
+
+const char *
+peer_question_get_local(const PeerQuestion *question)
+{
+    return question->local;
 }
 
 static void

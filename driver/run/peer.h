@@ -38,6 +38,8 @@ guint16 peer_server_get_port(const PeerServer *server);
 void peer_server_free(PeerServer *server);
 
 const Message *peer_question_get(const PeerQuestion *question);
+/** The address of this host that it came in on. */
+const char *peer_question_get_local(const PeerQuestion *question);
 /** Sends @type with the question's secret and lets the connection go. @text may be NULL. */
 void
 peer_question_answer(PeerQuestion *question, MessageType type, guint32 number, const char *text);

@@ -10,6 +10,7 @@
 
 #include "model/cookie.h"
 #include "run/host.h"
+#include "run/introduce.h"
 #include "run/migration.h"
 #include "run/outcome.h"
 #include "run/params.h"
@@ -34,19 +35,6 @@ read_policy(const char *xml, const char *name)
     if (error)
         g_warning("domain %s: %s; the host's defaults are used", name, error->message);
     return g_steal_pointer(&defaults);
-}
-
-/* tcp:HOST:PORT as libvirt's Prepare makes it, or tcp://HOST:PORT as a person gives it. */
-static gboolean
-parse_uri(const char *uri, char **host, guint16 *port)
-{
-    g_autofree char *normal = NULL;
-
-    if (!uri || !g_str_has_prefix(uri, "tcp:"))
-        return FALSE;
-    if (!g_str_has_prefix(uri, "tcp://"))
-        normal = g_strconcat("tcp://", uri + strlen("tcp:"), NULL);
-    return policy_path_parse(normal ? normal : uri, host, port);
 }
 
 static pid_t
@@ -91,7 +79,6 @@ phases_begin(virDomainPtr dom,
     g_autoptr(Policy) policy = NULL;
     g_autoptr(GError) error = NULL;
     unsigned char uuid[VIR_UUID_BUFLEN];
-    Secret secret;
 
     if (!xml || (flags & VIR_MIGRATE_OFFLINE) || virDomainGetUUID(dom, uuid) < 0)
         return xml;
@@ -101,61 +88,21 @@ phases_begin(virDomainPtr dom,
         return xml;
     migration_set_channel(migration, get_pid(dom), 0);
     migration_set_undefine(migration, (flags & VIR_MIGRATE_UNDEFINE_SOURCE) != 0);
-    migration_get_secret(migration, &secret);
-    if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), &secret, 0, &error))
+    if (!introduce_source(migration, cookieout, cookieoutlen, &error))
         g_warning("migration %s of domain %s: the destination will not know of it: %s",
                   migration_get_id(migration), virDomainGetName(dom), error->message);
     return xml;
-}
-
-/* The addresses of the destination, the one the memory goes to first. */
-static char **
-list_hosts(const char *host, const Policy *policy)
-{
-    g_autoptr(GStrvBuilder) hosts = g_strv_builder_new();
-
-    g_strv_builder_add(hosts, host);
-    for (char **path = policy->paths; *path; path++) {
-        g_autofree char *further = NULL;
-
-        if (policy_path_parse(*path, &further, NULL))
-            g_strv_builder_add(hosts, further);
-    }
-    return g_strv_builder_end(hosts);
 }
 
 static void
 learn_destination(
     Migration *migration, virDomainPtr dom, const char *uri, const char *cookiein, int cookieinlen)
 {
-    g_autoptr(GError) error = NULL;
-    g_auto(Cookie) cookie = {0};
-    g_autofree char *host = NULL;
-    g_auto(GStrv) hosts = NULL;
-    gboolean reachable = TRUE;
-    Secret secret;
     guint16 port = 0;
 
-    if (!cookie_read(cookiein, cookieinlen, &cookie, &error))
-        g_warning("migration %s: %s; it will not recover by itself", migration_get_id(migration),
-                  error->message);
-    migration_get_secret(migration, &secret);
-    if (!cookie.id || !secret_equal(&cookie.secret, &secret))
-        cookie.recover_port = 0;
-    if (!cookie.recover_port && (migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
-        g_message("migration %s: the destination has no Holdfast that can be asked: an outage in "
-                  "postcopy comes to what it does in stock libvirt",
-                  migration_get_id(migration));
-    if (!parse_uri(uri, &host, &port)) {
-        /* A UNIX socket or RDMA: paused and told, but there is no network that we could ask over.
-         */
-        host = g_strdup(cookie.hostname ? cookie.hostname : "");
-        reachable = FALSE;
-    }
-    hosts = list_hosts(host, migration_get_policy(migration));
+    introduce_parse_uri(uri, NULL, &port);
     migration_set_channel(migration, get_pid(dom), port);
-    migration_set_destination(migration, hosts, cookie.recover_port, reachable);
-    migration_set_destination_name(migration, cookie.hostname);
+    introduce_learn_destination(migration, uri, cookiein, cookieinlen);
 }
 
 int
@@ -235,7 +182,7 @@ learn_incoming(Migration *migration, virConnectPtr dconn, const char *uri)
     virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
     guint16 port = 0;
 
-    parse_uri(uri, NULL, &port);
+    introduce_parse_uri(uri, NULL, &port);
     if (dom) {
         migration_set_channel(migration, get_pid(dom), port);
         virDomainFree(dom);
@@ -256,7 +203,7 @@ phases_prepare(virConnectPtr dconn,
 {
     g_autoptr(Migration) migration = NULL;
     g_autoptr(GError) error = NULL;
-    Secret secret;
+    const char *uri;
     int rc;
 
     rc = TABLE_STOCK(domainMigratePrepare3Params)(dconn, params, nparams, cookiein, cookieinlen,
@@ -269,11 +216,11 @@ phases_prepare(virConnectPtr dconn,
     if (!migration)
         return rc;
     migration_keep_connection(migration, dconn);
-    learn_incoming(migration, dconn,
-                   *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI));
-    migration_get_secret(migration, &secret);
-    if (!cookie_add(cookieout, cookieoutlen, migration_get_id(migration), &secret,
-                    host_get_recover_port(), &error))
+    uri = *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI);
+    learn_incoming(migration, dconn, uri);
+    if (!introduce_destination(migration, uri,
+                               params_get_string(params, nparams, VIR_MIGRATE_PARAM_LISTEN_ADDRESS),
+                               cookieout, cookieoutlen, &error))
         g_warning("migration %s: it will not recover by itself: %s", migration_get_id(migration),
                   error->message);
     return 0;

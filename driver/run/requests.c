@@ -7,6 +7,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "run/addresses.h"
 #include "run/error.h"
 
 /* A recovery is kicked every quarter of a second until QEMU lets go of it (engine/transitions.c).
@@ -46,7 +47,9 @@ gboolean
 requests_recover(Migration *migration, const char *uri, guint *recoveries, GError **error)
 {
     g_autoptr(Status) status = migration_get_status(migration);
+    g_autoptr(GError) problem = NULL;
     g_autofree char *host = NULL;
+    g_auto(GStrv) hosts = NULL;
     guint16 port = 0;
 
     if (uri && !policy_path_parse(uri, &host, &port)) {
@@ -58,8 +61,15 @@ requests_recover(Migration *migration, const char *uri, guint *recoveries, GErro
     }
     if (!requests_check_recover(migration, error))
         return FALSE;
-    if (host)
-        migration_set_override(migration, host, port);
+    if (host && !(hosts = addresses_lookup(host, &problem))) {
+        g_set_error(error, MIGRATION_ERROR, MIGRATION_ERROR_INVALID_ARGUMENT,
+                    _("the addresses of host '%1$s' are not known (%2$s): give one of them in its "
+                      "place"),
+                    host, problem->message);
+        return FALSE;
+    }
+    if (hosts)
+        migration_set_override(migration, hosts, port);
     *recoveries = status->recoveries;
     migration_post(migration, EVENT_RECOVER_REQUESTED, 0, NULL);
     return TRUE;

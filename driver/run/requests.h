@@ -17,7 +17,7 @@ gboolean requests_check_recover(Migration *migration, GError **error);
  * QEMU is to listen on; NULL: the addresses that are known
  * @recoveries: (out): to wait for with MIGRATION_RECOVERED
  *
- * Any thread, never blocks. Errors: MIGRATION_ERROR.
+ * Blocks while the name of a host is looked up; not on the engine thread. Errors: MIGRATION_ERROR.
  */
 gboolean requests_recover(Migration *migration, const char *uri, guint *recoveries, GError **error);
 

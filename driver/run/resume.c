@@ -11,6 +11,7 @@
 
 #include "model/cookie.h"
 #include "run/error.h"
+#include "run/introduce.h"
 #include "run/outcome.h"
 #include "run/params.h"
 #include "run/requests.h"
@@ -45,7 +46,6 @@ resume_begin(
 {
     g_autoptr(GError) error = NULL;
     char *xml, *cookie;
-    Secret secret;
     int length;
 
     /* A stock destination must not even see it: libvirt 11.2 and 11.3 would crash. */
@@ -56,8 +56,7 @@ resume_begin(
     xml = TABLE_STOCK(domainGetXMLDesc)(dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
     cookie = strdup("<qemu-migration/>");
     length = cookie ? (int)strlen(cookie) : 0;
-    migration_get_secret(migration, &secret);
-    if (!xml || !cookie_add(&cookie, &length, migration_get_id(migration), &secret, 0, &error)) {
+    if (!xml || !introduce_source(migration, &cookie, &length, &error)) {
         if (error)
             error_raise(error);
         free(cookie);

@@ -22,39 +22,84 @@ static const char stock[] = "<qemu-migration>\n"
                             "  <feature name='memory-hotplug'/>\n"
                             "</qemu-migration>\n";
 
+static const char *const addresses[] = {"10.79.0.2", "2001:db8::2", "10.80.0.2", NULL};
+
+static Cookie
+make(guint16 port, const char *const *offered)
+{
+    return (Cookie){
+        .id = (char *)ID,
+        .secret = secret,
+        .recover_port = port,
+        .addresses = (char **)offered,
+    };
+}
+
 static void
 test_round_trip(void)
 {
     static const guint16 ports[] = {0, 1, 49215, 65535};
 
-    for (gsize i = 0; i < G_N_ELEMENTS(ports); i++) {
+    for (gsize i = 0; i < G_N_ELEMENTS(ports) * 2; i++) {
+        Cookie ours = make(ports[i / 2], i % 2 ? addresses : NULL);
         char *data = strdup(stock);
         int length = sizeof(stock);
         g_autoptr(GError) error = NULL;
         g_auto(Cookie) cookie = {0};
 
-        g_assert_true(cookie_add(&data, &length, ID, &secret, ports[i], &error));
+        g_assert_true(cookie_add(&data, &length, &ours, &error));
         g_assert_cmpint(length, ==, strlen(data) + 1);
         g_assert_nonnull(strstr(data, "<feature name=\"memory-hotplug\"/>"));
         g_assert_true(cookie_read(data, length, &cookie, &error));
         g_assert_cmpstr(cookie.id, ==, ID);
         g_assert_true(secret_equal(&cookie.secret, &secret));
-        g_assert_cmpuint(cookie.recover_port, ==, ports[i]);
+        g_assert_cmpuint(cookie.recover_port, ==, ours.recover_port);
         g_assert_cmpstr(cookie.name, ==, "guest");
         g_assert_cmpstr(cookie.hostname, ==, "a.example");
+        if (ours.recover_port && ours.addresses)
+            g_assert_cmpstrv(cookie.addresses, addresses);
+        else
+            g_assert_true(!cookie.addresses || !*cookie.addresses);
         free(data);
     }
+}
+
+/* More than a host has is left out, whoever sends it. */
+static void
+test_many_addresses(void)
+{
+    g_autoptr(GString) xml =
+        g_string_new("<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover port='1'>");
+    const char *many[2 * COOKIE_ADDRESSES_MAX + 1];
+    Cookie ours = make(1, many);
+    char *data = strdup(stock);
+    int length = sizeof(stock);
+    g_auto(Cookie) sent = {0}, got = {0};
+
+    for (guint i = 0; i < 2 * COOKIE_ADDRESSES_MAX; i++) {
+        many[i] = "10.79.0.2";
+        g_string_append(xml, "<address host='10.79.0.2'/>");
+    }
+    many[2 * COOKIE_ADDRESSES_MAX] = NULL;
+    g_string_append(xml, "</recover></holdfast></qemu-migration>");
+    g_assert_true(cookie_add(&data, &length, &ours, NULL));
+    g_assert_true(cookie_read(data, length, &sent, NULL));
+    g_assert_cmpuint(g_strv_length(sent.addresses), ==, COOKIE_ADDRESSES_MAX);
+    g_assert_true(cookie_read(xml->str, (int)xml->len, &got, NULL));
+    g_assert_cmpuint(g_strv_length(got.addresses), ==, COOKIE_ADDRESSES_MAX);
+    free(data);
 }
 
 /* The destination's cookie may come back through the source: ours is there once. */
 static void
 test_added_once(void)
 {
+    Cookie ours = make(49215, addresses);
     char *data = strdup(stock);
     int length = sizeof(stock);
 
     for (guint i = 0; i < 3; i++)
-        g_assert_true(cookie_add(&data, &length, ID, &secret, 49215, NULL));
+        g_assert_true(cookie_add(&data, &length, &ours, NULL));
     g_assert_null(strstr(strstr(data, "<holdfast") + 1, "<holdfast"));
     free(data);
 }
@@ -98,6 +143,12 @@ static const struct {
      COOKIE_ERROR_INVALID},
     {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover/></holdfast>"
      "</qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover port='1'><address/>"
+     "</recover></holdfast></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover port='1'>"
+     "<address host='b.example'/></recover></holdfast></qemu-migration>",
      COOKIE_ERROR_INVALID},
     {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover port='65536'/>"
      "</holdfast></qemu-migration>",
@@ -156,13 +207,14 @@ test_newer_peer(void)
 static void
 test_truncated(void)
 {
+    Cookie ours = make(49215, addresses);
     char *data = strdup(stock);
     int length = sizeof(stock);
 
-    g_assert_true(cookie_add(&data, &length, ID, &secret, 49215, NULL));
+    g_assert_true(cookie_add(&data, &length, &ours, NULL));
     for (int n = 1; n < (int)strlen(data) - 1; n++) {
         g_autofree char *cut = g_memdup2(data, n);
-        Cookie cookie;
+        g_auto(Cookie) cookie = {0};
 
         g_assert_false(cookie_read(cut, n, &cookie, NULL));
     }
@@ -174,6 +226,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cookie/round-trip", test_round_trip);
+    g_test_add_func("/cookie/many-addresses", test_many_addresses);
     g_test_add_func("/cookie/added-once", test_added_once);
     g_test_add_func("/cookie/stock-peer", test_stock_peer);
     g_test_add_func("/cookie/refused", test_refused);

@@ -165,7 +165,7 @@ give_destination(void)
 {
     char *hosts[] = {(char *)"127.0.0.1", NULL};
 
-    migration_set_destination(pair.source, hosts, pair.port, TRUE);
+    migration_set_destination(pair.source, "b.example", hosts, pair.port);
     migration_sync(pair.source);
 }
 
@@ -467,8 +467,8 @@ test_told_by_name(void)
     guint recoveries;
 
     pair_start();
-    migration_set_destination(pair.source, hosts, pair.port, TRUE);
-    migration_set_destination_name(pair.source, "127.0.0.1");
+    migration_set_destination(pair.source, "b.example", hosts, pair.port);
+    migration_add_paths(pair.source, PATH_NAME, (char *[]){(char *)"127.0.0.1", NULL});
     migration_sync(pair.source);
     emit_both("postcopy-paused");
     g_assert_cmpint(requests_pause_begin(pair.source, &error), ==, REQUESTS_PAUSED);

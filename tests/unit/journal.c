@@ -13,6 +13,8 @@
 
 static char *hosts[] = {(char *)"10.79.0.2", (char *)"fe80::2;x", NULL};
 
+static char *names[] = {(char *)"10.80.0.2", NULL};
+
 static const JournalRecord sample = {
     .role = ROLE_SOURCE,
     .id = (char *)"6f9d9c1e-0d0c-4c3c-9d5e-4e2c6bb0a001",
@@ -20,8 +22,10 @@ static const JournalRecord sample = {
     .uuid = (char *)"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001",
     .name = (char *)"gäst; with = and\\n [odd] things",
     .peer = (char *)"b.example",
-    .peer_name = (char *)"b",
+    .names = names,
     .hosts = hosts,
+    .listen_host = (char *)"10.79.0.1",
+    .armed_host = (char *)"",
     .peer_port = 49215,
     .channel_port = 49152,
     .flags = 0x8000805b,
@@ -61,9 +65,11 @@ test_round_trip(void)
     g_assert_cmpstr(record.uuid, ==, sample.uuid);
     g_assert_cmpstr(record.name, ==, sample.name);
     g_assert_cmpstr(record.peer, ==, sample.peer);
-    g_assert_cmpstr(record.peer_name, ==, sample.peer_name);
+    g_assert_cmpstr(record.listen_host, ==, sample.listen_host);
+    g_assert_cmpstr(record.armed_host, ==, sample.armed_host);
     g_assert_cmpstr(record.policy, ==, sample.policy);
     g_assert_true(g_strv_equal((const char *const *)record.hosts, (const char *const *)hosts));
+    g_assert_true(g_strv_equal((const char *const *)record.names, (const char *const *)names));
     g_assert_cmpuint(record.peer_port, ==, sample.peer_port);
     g_assert_cmpuint(record.channel_port, ==, sample.channel_port);
     g_assert_cmpuint(record.flags, ==, sample.flags);
@@ -106,7 +112,8 @@ test_damaged(void)
             g_autoptr(GError) error = NULL;
             JournalRecord record;
 
-            if (j < G_N_ELEMENTS(junk) && (strstr("peer name hosts policy", key)))
+            if (j < G_N_ELEMENTS(junk) &&
+                (strstr("peer name hosts listen-host armed-host policy names", key)))
                 continue;
             for (guint k = 0; lines[k]; k++) {
                 if (k == i && j < G_N_ELEMENTS(junk))

@@ -39,7 +39,7 @@ give_peer(Migration *migration)
     /* Where nobody is: questions are refused at once. */
     char *hosts[] = {(char *)"127.0.0.1", NULL};
 
-    migration_set_destination(migration, hosts, 1, TRUE);
+    migration_set_destination(migration, "b.example", hosts, 1);
     migration_sync(migration);
 }
 
@@ -331,61 +331,13 @@ test_order(void)
     world_stop();
 }
 
-/* Facts are told in order with the events. */
 static void
-test_facts(void)
+test_undefine(void)
 {
-    char *hosts[] = {(char *)"a.example", (char *)"b.example", NULL};
     Migration *migration;
-    g_autoptr(Status) status = NULL;
 
     world_start();
     migration = start(ROLE_SOURCE, 0, "guest");
-    g_assert_false(migration_has_peer(migration));
-    g_assert_false(migration_can_ask(migration));
-    migration_set_channel(migration, 4711, 0);
-    migration_set_channel(migration, 0, 49152);
-    migration_set_destination(migration, hosts, 49215, TRUE);
-    migration_sync(migration);
-    status = migration_get_status(migration);
-    g_assert_cmpstr(status->peer, ==, "a.example");
-    g_assert_true(migration_has_peer(migration));
-    g_assert_true(migration_can_ask(migration));
-    g_assert_cmpint(migration->channel.pid, ==, 4711);
-    g_assert_cmpuint(migration->channel.port, ==, 49152);
-    g_assert_cmpuint(migration->paths->len, ==, 2);
-
-    /* A person's address comes first, and another one takes its place. */
-    migration_set_override(migration, "c.example", 0);
-    migration_set_override(migration, "d.example", 49999);
-    migration_sync(migration);
-    g_assert_cmpuint(migration->paths->len, ==, 3);
-    g_assert_cmpstr(((MigrationPath *)migration->paths->pdata[0])->host, ==, "d.example");
-    g_assert_cmpuint(((MigrationPath *)migration->paths->pdata[0])->listen_port, ==, 49999);
-
-    /* For one recovery: then it is one of all, the last, and any port will do. */
-    bring_to_postcopy(migration);
-    g_assert_cmpuint(migration->paths->len, ==, 3);
-    g_assert_cmpstr(((MigrationPath *)migration->paths->pdata[0])->host, ==, "a.example");
-    g_assert_cmpstr(((MigrationPath *)migration->paths->pdata[2])->host, ==, "d.example");
-    g_assert_cmpuint(((MigrationPath *)migration->paths->pdata[2])->listen_port, ==, 0);
-    migration_set_override(migration, "b.example", 49998);
-    migration_tell(migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
-    g_assert_cmpuint(migration->paths->len, ==, 4);
-    migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
-    g_assert_cmpuint(migration->paths->len, ==, 3);
-
-    /* A UNIX socket: known, but not to be asked. */
-    migration_set_destination(migration, hosts, 49215, FALSE);
-    migration_sync(migration);
-    g_assert_true(migration_has_peer(migration));
-    g_assert_false(migration_can_ask(migration));
-    /* Stock libvirt. */
-    migration_set_destination(migration, hosts, 0, TRUE);
-    migration_sync(migration);
-    g_assert_false(migration_has_peer(migration));
-    g_assert_false(migration_can_ask(migration));
-
     g_assert_false(migration_is_to_undefine(migration));
     migration_set_undefine(migration, TRUE);
     g_assert_true(migration_is_to_undefine(migration));
@@ -759,7 +711,7 @@ main(int argc, char **argv)
     g_test_add_func("/migration/bounded", test_bounded);
     g_test_add_func("/migration/no-engine", test_no_engine);
     g_test_add_func("/migration/order", test_order);
-    g_test_add_func("/migration/facts", test_facts);
+    g_test_add_func("/migration/undefine", test_undefine);
     g_test_add_func("/migration/finish-claimed-once", test_finish_claimed_once);
     g_test_add_func("/migration/milestones", test_milestones);
     g_test_add_func("/migration/settled", test_settled);

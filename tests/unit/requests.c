@@ -28,7 +28,7 @@ start(MigrationRole role, guint n_events, gboolean peer)
     char *hosts[] = {(char *)"127.0.0.1", NULL};
 
     if (peer)
-        migration_set_destination(migration, hosts, 1, TRUE);
+        migration_set_destination(migration, "b.example", hosts, 1);
     for (guint i = 0; i < n_events; i++)
         migration_post(migration, to_paused[i], 0, NULL);
     migration_sync(migration);
@@ -65,6 +65,8 @@ static const struct {
     { ROLE_SOURCE,      IN_PAUSE,    TRUE,  FALSE, "unix:///tmp/x",        MIGRATION_ERROR_INVALID_ARGUMENT },
     { ROLE_SOURCE,      IN_PAUSE,    TRUE,  FALSE, "tcp://b.example:0",    MIGRATION_ERROR_INVALID_ARGUMENT },
     { ROLE_SOURCE,      IN_PAUSE,    TRUE,  FALSE, "tcp://b.example:65536", MIGRATION_ERROR_INVALID_ARGUMENT },
+    /* reserved: nobody has that name (RFC 6761) */
+    { ROLE_SOURCE,      IN_PAUSE,    TRUE,  FALSE, "tcp://b.invalid",      MIGRATION_ERROR_INVALID_ARGUMENT },
     { ROLE_SOURCE,      IN_PAUSE,    FALSE, FALSE, NULL,                   MIGRATION_ERROR_NOT_SUPPORTED },
     { ROLE_DESTINATION, IN_PAUSE,    TRUE,  FALSE, NULL,                   MIGRATION_ERROR_NOT_SUPPORTED },
     { ROLE_SOURCE,      IN_SETUP,    TRUE,  FALSE, NULL,                   MIGRATION_ERROR_NOT_PAUSED },

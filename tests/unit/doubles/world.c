@@ -236,6 +236,16 @@ qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GE
     return send(dom, command, arguments, error);
 }
 
+/* Of answers as the tests write them: "member": "text", without anything to unquote. */
+char *
+qmp_reply_string(const char *reply, const char *member)
+{
+    g_autofree char *begin = g_strdup_printf("\"%s\": \"", member);
+    const char *found = strstr(reply, begin);
+
+    return found ? g_strndup(found + strlen(begin), strcspn(found + strlen(begin), "\"")) : NULL;
+}
+
 char *
 qmp_quote(const char *text)
 {

@@ -1,0 +1,353 @@
+/*
+ * command.c: commands to QEMU, which may take long
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/command.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "run/host.h"
+#include "run/migration-priv.h"
+#include "stock/qmp.h"
+
+/* Ports that are tried before the destination says that none is free. */
+#define LISTEN_ATTEMPTS 8
+
+typedef struct Command Command;
+
+struct Command {
+    Migration *migration;
+    CommandLane lane;
+    void (*run)(Command *command);  /* on a thread that may block */
+    void (*done)(Command *command); /* then, on the engine thread; or NULL */
+    char *host;
+    guint16 port;
+    GError *error;
+};
+
+static void
+command_free(Command *command)
+{
+    migration_unref(command->migration);
+    g_free(command->host);
+    g_clear_error(&command->error);
+    g_free(command);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Command, command_free)
+
+/* --- one at a time --- */
+
+static gboolean done_cb(gpointer opaque);
+
+static void
+command_job(gpointer opaque, gpointer unused)
+{
+    Command *command = opaque;
+
+    command->run(command);
+    host_post(done_cb, command);
+}
+
+static gboolean
+done_cb(gpointer opaque)
+{
+    g_autoptr(Command) command = opaque;
+    CommandQueue *queue = &command->migration->commands[command->lane];
+    Command *next = g_queue_pop_head(&queue->waiting);
+
+    queue->busy = next != NULL;
+    if (next)
+        host_run(command_job, next);
+    if (command->done)
+        command->done(command);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+start(Migration *migration, const Command *what, const char *host)
+{
+    CommandQueue *queue = &migration->commands[what->lane];
+    Command *command = g_memdup2(what, sizeof(*what));
+
+    command->migration = migration_ref(migration);
+    command->host = g_strdup(host);
+    if (!queue->busy) {
+        queue->busy = TRUE;
+        host_run(command_job, command);
+        return;
+    }
+    for (GList *link = queue->waiting.head; link; link = link->next) {
+        Command *older = link->data;
+
+        if (older->run == command->run) {
+            link->data = command;
+            command_free(older);
+            return;
+        }
+    }
+    g_queue_push_tail(&queue->waiting, command);
+}
+
+void
+command_drop_waiting(Migration *migration)
+{
+    for (CommandLane lane = 0; lane < COMMAND_LANES; lane++)
+        g_queue_clear_full(&migration->commands[lane].waiting, (GDestroyNotify)command_free);
+}
+
+/* --- what they are --- */
+
+/* The domain on our own connection; NULL with @error set when there is none. */
+static virDomainPtr
+get_domain(const Migration *migration, GError **error)
+{
+    virConnectPtr connection = host_connect();
+    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
+
+    if (!domain)
+        g_set_error(error, QMP_ERROR, QMP_ERROR_GONE, "domain '%s' is not on this host",
+                    migration->name);
+    if (connection)
+        virConnectClose(connection);
+    return domain;
+}
+
+static char *
+qmp(const Migration *migration, const char *json, GError **error)
+{
+    virDomainPtr domain = get_domain(migration, error);
+    char *reply;
+
+    if (!domain)
+        return NULL;
+    reply = qmp_execute(domain, json, error);
+    virDomainFree(domain);
+    return reply;
+}
+
+static char *
+qmp_oob(const Migration *migration, const char *name, const char *arguments, GError **error)
+{
+    virDomainPtr domain = get_domain(migration, error);
+    char *reply;
+
+    if (!domain)
+        return NULL;
+    reply = qmp_execute_oob(domain, name, arguments, error);
+    virDomainFree(domain);
+    return reply;
+}
+
+static void
+run_pause(Command *command)
+{
+    Migration *migration = command->migration;
+    g_autoptr(Status) status = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *reply = NULL;
+
+    if (!migration_let_run(migration)) {
+        g_warning("migration %s: not paused: the destination does not say that the guest runs "
+                  "there, and a pause before that would lose it",
+                  migration->id);
+        migration_post(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+        return;
+    }
+    reply = qmp_oob(migration, "migrate-pause", NULL, &error);
+    if (reply)
+        return;
+    status = migration_get_status(migration);
+    /* QEMU refuses only what has no channel to break (qmp_migrate_pause(), migration/migration.c,
+     * QEMU 10.0): it is paused already, and we have missed it, as after a restart. */
+    if (migration->role == ROLE_DESTINATION && g_error_matches(error, QMP_ERROR, QMP_ERROR_COMMAND))
+        migration_post(migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    else if (status->state == STATE_POSTCOPY_ACTIVE)
+        g_warning("migration %s: cannot pause it: %s", migration->id, error->message);
+    /* else it is between two connections, and is kicked again. */
+    migration_post(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+}
+
+void
+command_pause(Migration *migration)
+{
+    start(migration, &(Command){.lane = COMMAND_OOB, .run = run_pause}, NULL);
+}
+
+/* The form QEMU takes: an IPv6 address in brackets. */
+static char *
+format_uri(const char *host, guint16 port)
+{
+    return strchr(host, ':') ? g_strdup_printf("tcp:[%s]:%u", host, port)
+                             : g_strdup_printf("tcp:%s:%u", host, port);
+}
+
+/* QEMU checks the destination's certificate against the host in the URI, or against `tls-hostname`,
+ * which libvirt leaves empty when QEMU connects by itself (qemuMigrationSrcRun(),
+ * src/qemu/qemu_migration.c, 11.3.0). The address that we resume over is no name. */
+static gboolean
+keep_tls_name(Migration *migration, GError **error)
+{
+    g_autofree char *reply = NULL, *name = NULL, *peer = NULL, *quoted = NULL, *json = NULL;
+    g_autofree char *done = NULL;
+    g_autoptr(Status) status = migration_get_status(migration);
+
+    if (!(migration->flags & VIR_MIGRATE_TLS) || !*status->peer)
+        return TRUE;
+    reply = qmp(migration, "{\"execute\":\"query-migrate-parameters\"}", error);
+    if (!reply)
+        return FALSE;
+    name = qmp_reply_string(reply, "tls-hostname");
+    if (name && *name)
+        return TRUE;
+    quoted = qmp_quote(status->peer);
+    json = g_strdup_printf("{\"execute\":\"migrate-set-parameters\","
+                           "\"arguments\":{\"tls-hostname\":%s}}",
+                           quoted);
+    done = qmp(migration, json, error);
+    return done != NULL;
+}
+
+static void
+run_resume(Command *command)
+{
+    Migration *migration = command->migration;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *uri = format_uri(command->host, command->port);
+    g_autofree char *quoted = qmp_quote(uri);
+    g_autofree char *json = g_strdup_printf(
+        "{\"execute\":\"migrate\",\"arguments\":{\"uri\":%s,\"resume\":true}}", quoted);
+    g_autofree char *reply = NULL;
+
+    if (keep_tls_name(migration, &error))
+        reply = qmp(migration, json, &error);
+    if (!reply) {
+        g_warning("migration %s: cannot resume over %s: %s", migration->id, uri, error->message);
+        migration_post(migration, EVENT_RESUME_FAILED, 0, error->message);
+    }
+}
+
+void
+command_resume(Migration *migration, const char *host, guint16 port)
+{
+    start(migration, &(Command){.lane = COMMAND_IN_BAND, .run = run_resume, .port = port}, host);
+}
+
+/* --- listening --- */
+
+/* Whether an address and port could be listened on just now, as QEMU does it: a connection that is
+ * long over does not keep a port (inet_listen_saddr(), util/qemu-sockets.c, QEMU 10.0). */
+static gboolean
+is_free(const char *host, guint16 port)
+{
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+    };
+    g_autofree char *service = g_strdup_printf("%u", port);
+    struct addrinfo *info = NULL;
+    gboolean ok = FALSE;
+    int fd = -1;
+
+    if (getaddrinfo(host, service, &hints, &info) == 0)
+        fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+        ok = bind(fd, info->ai_addr, info->ai_addrlen) == 0;
+        close(fd);
+    }
+    if (info)
+        freeaddrinfo(info);
+    return ok;
+}
+
+/* All addresses, over IPv6 as well where there is IPv6. */
+static const char *
+get_any(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return "0.0.0.0";
+    close(fd);
+    return "::";
+}
+
+static gboolean
+arm_at(const Migration *migration, const char *host, guint16 port, GError **error)
+{
+    g_autofree char *uri = format_uri(host, port);
+    g_autofree char *quoted = qmp_quote(uri);
+    g_autofree char *arguments = g_strdup_printf("{\"uri\":%s}", quoted);
+    g_autofree char *reply = qmp_oob(migration, "migrate-recover", arguments, error);
+
+    return reply != NULL;
+}
+
+/* Tries the ports from the top, where libvirt comes last. 0 with @error set if none will do. */
+static guint16
+arm_anywhere(const Migration *migration, const char *host, GError **error)
+{
+    guint attempts = 0;
+
+    for (guint port = HOST_RECOVER_PORT_MAX;
+         port >= HOST_RECOVER_PORT_MIN && attempts < LISTEN_ATTEMPTS; port--) {
+        if (!is_free(host, (guint16)port))
+            continue;
+        attempts++;
+        g_clear_error(error);
+        if (arm_at(migration, host, (guint16)port, error))
+            return (guint16)port;
+        /* QEMU itself says when it is the port; anything else is as bad on the next one. */
+        if (!g_error_matches(*error, QMP_ERROR, QMP_ERROR_COMMAND))
+            return 0;
+    }
+    if (!*error)
+        g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND, "no port is free to listen on at %s",
+                    host);
+    return 0;
+}
+
+static void
+run_arm(Command *command)
+{
+    const char *host = command->host ? command->host : get_any();
+
+    /* A port that a person names is QEMU's to judge: it may listen there already, for an answer
+     * that was lost, and closes that first (qmp_migrate_recover(), migration/migration.c, 10.0). */
+    if (!command->port)
+        command->port = arm_anywhere(command->migration, host, &command->error);
+    else if (!arm_at(command->migration, host, command->port, &command->error))
+        command->port = 0;
+}
+
+static void
+arm_done(Command *command)
+{
+    Migration *migration = command->migration;
+    PeerQuestion *question = migration->question;
+
+    if (!command->port) {
+        migration_step(migration, EVENT_ARM_FAILED, 0, command->error->message);
+        return;
+    }
+    g_free(migration->armed_host);
+    migration->armed_host = g_steal_pointer(&command->host);
+    if (question && migration->armed_host &&
+        g_strcmp0(peer_question_get_local(question), migration->armed_host) != 0)
+        migration_step(migration, EVENT_ARMED_ELSEWHERE, command->port, NULL);
+    else
+        migration_step(migration, EVENT_ARMED, command->port, NULL);
+}
+
+void
+command_arm(Migration *migration, const char *host, guint16 port)
+{
+    start(migration,
+          &(Command){.lane = COMMAND_OOB, .run = run_arm, .done = arm_done, .port = port}, host);
+}

@@ -1,0 +1,31 @@
+/*
+ * command.h: commands to QEMU, which may take long
+ *
+ * Each returns at once, runs on a thread that may block, and comes back as an event. A migration
+ * has one command at work at a time, and one more of those that pass by QEMU's main loop (OOB): a
+ * QEMU that answers nobody keeps two threads at most. A command that waits for its turn is replaced
+ * by a newer one of its kind. Engine thread.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "run/migration.h"
+
+/** migrate-pause. Comes back only when there was nothing to pause. */
+void command_pause(Migration *migration);
+
+/** Those that wait for their turn are not carried out: the migration has ended. */
+void command_drop_waiting(Migration *migration);
+
+/** Source: migrate with resume. Comes back as QEMU's events or EVENT_RESUME_FAILED. */
+void command_resume(Migration *migration, const char *host, guint16 port);
+
+/**
+ * command_arm: migrate-recover, at the destination
+ * @host: the address to listen on; NULL: all
+ * @port: 0: any
+ *
+ * Comes back as EVENT_ARMED, EVENT_ARMED_ELSEWHERE or EVENT_ARM_FAILED.
+ */
+void command_arm(Migration *migration, const char *host, guint16 port);

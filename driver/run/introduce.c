@@ -1,0 +1,183 @@
+/*
+ * introduce.c: two hosts learn of each other, when a migration begins
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/introduce.h"
+
+#include <string.h>
+
+#include "model/cookie.h"
+#include "run/addresses.h"
+#include "run/host.h"
+
+gboolean
+introduce_parse_uri(const char *uri, char **host, guint16 *port)
+{
+    g_autofree char *normal = NULL;
+
+    if (!uri || !g_str_has_prefix(uri, "tcp:"))
+        return FALSE;
+    if (!g_str_has_prefix(uri, "tcp://"))
+        normal = g_strconcat("tcp://", uri + strlen("tcp:"), NULL);
+    return policy_path_parse(normal ? normal : uri, host, port);
+}
+
+gboolean
+introduce_source(Migration *migration, char **cookie, int *length, GError **error)
+{
+    Cookie ours = {.id = (char *)migration_get_id(migration)};
+
+    migration_get_secret(migration, &ours.secret);
+    return cookie_add(cookie, length, &ours, error);
+}
+
+gboolean
+introduce_destination(Migration *migration,
+                      const char *uri,
+                      const char *listen,
+                      char **cookie,
+                      int *length,
+                      GError **error)
+{
+    const char *only[] = {listen, NULL};
+    g_auto(GStrv) all = NULL;
+    g_autofree char *host = NULL;
+    Cookie ours = {
+        .id = (char *)migration_get_id(migration),
+        .recover_port = host_get_recover_port(),
+    };
+
+    introduce_parse_uri(uri, &host, NULL);
+    if (listen && !addresses_is_any(listen)) {
+        migration_set_listen(migration, listen);
+        /* Of a name the source knows as much as we do: it has it in the URI. */
+        ours.addresses = addresses_is_numeric(listen) ? (char **)only : NULL;
+    } else {
+        ours.addresses = all = addresses_list_local(host);
+    }
+    migration_get_secret(migration, &ours.secret);
+    return cookie_add(cookie, length, &ours, error);
+}
+
+/* --- the source --- */
+
+/* Names to be looked up elsewhere: one that nobody answers for is not to hold up the migration. */
+typedef struct {
+    Migration *migration;
+    GPtrArray *policy; /* further networks of the policy's */
+    char *itself;      /* what the destination calls itself */
+} Lookup;
+
+static void
+look_up(Migration *migration, PathRank rank, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) hosts = addresses_lookup(name, &error);
+
+    if (hosts)
+        migration_add_paths(migration, rank, hosts);
+    else if (rank == PATH_POLICY)
+        g_warning("migration %s: a path of the policy is left out: %s", migration_get_id(migration),
+                  error->message);
+}
+
+static void
+lookup_job(gpointer opaque, gpointer unused)
+{
+    Lookup *lookup = opaque;
+
+    for (guint i = 0; i < lookup->policy->len; i++)
+        look_up(lookup->migration, PATH_POLICY, lookup->policy->pdata[i]);
+    if (lookup->itself)
+        look_up(lookup->migration, PATH_NAME, lookup->itself);
+    migration_unref(lookup->migration);
+    g_ptr_array_unref(lookup->policy);
+    g_free(lookup->itself);
+    g_free(lookup);
+}
+
+static void
+begin_lookup(Migration *migration, GPtrArray *policy, const char *itself)
+{
+    Lookup *lookup = g_new0(Lookup, 1);
+
+    lookup->migration = migration_ref(migration);
+    lookup->policy = g_ptr_array_ref(policy);
+    lookup->itself = g_strdup(itself);
+    host_run(lookup_job, lookup);
+}
+
+/* Those of the policy's paths that are addresses; @names: the others. */
+static void
+add_policy_paths(Migration *migration, GPtrArray *names)
+{
+    for (char **path = migration_get_policy(migration)->paths; *path; path++) {
+        char *host = NULL;
+
+        if (!policy_path_parse(*path, &host, NULL))
+            continue;
+        if (addresses_is_numeric(host))
+            migration_add_paths(migration, PATH_POLICY, (char *[]){host, NULL});
+        else
+            g_ptr_array_add(names, g_steal_pointer(&host));
+        g_free(host);
+    }
+}
+
+/* Those that lead to the destination and not to this host itself: a bridge for guests or containers
+ * has the same address on both. */
+static void
+add_offered(Migration *migration, char **offered)
+{
+    g_auto(GStrv) local = addresses_list_local(NULL);
+    g_autoptr(GPtrArray) hosts = g_ptr_array_new();
+
+    for (char **host = offered; host && *host; host++) {
+        if (!g_strv_contains((const char *const *)local, *host))
+            g_ptr_array_add(hosts, *host);
+    }
+    g_ptr_array_add(hosts, NULL);
+    migration_add_paths(migration, PATH_OFFERED, (char **)hosts->pdata);
+}
+
+void
+introduce_learn_destination(Migration *migration, const char *uri, const char *data, int length)
+{
+    static char *const nowhere[] = {NULL};
+    g_autoptr(GError) error = NULL;
+    g_auto(Cookie) cookie = {0};
+    g_autofree char *host = NULL;
+    g_auto(GStrv) hosts = NULL;
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    gboolean network;
+    Secret secret;
+
+    if (!cookie_read(data, length, &cookie, &error))
+        g_warning("migration %s: %s; it will not recover by itself", migration_get_id(migration),
+                  error->message);
+    migration_get_secret(migration, &secret);
+    if (!cookie.id || !secret_equal(&cookie.secret, &secret))
+        cookie.recover_port = 0;
+    if (!cookie.recover_port && (migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
+        g_message("migration %s: the destination has no Holdfast that can be asked: an outage in "
+                  "postcopy comes to what it does in stock libvirt",
+                  migration_get_id(migration));
+    network = introduce_parse_uri(uri, &host, NULL);
+    if (!host)
+        host = g_strdup(cookie.hostname ? cookie.hostname : "");
+    g_clear_error(&error);
+    /* Over a UNIX socket, or RDMA, it is paused and told, but there is no network to ask over. */
+    if (cookie.recover_port && network && !(hosts = addresses_lookup(host, &error)))
+        g_warning("migration %s: the destination cannot be asked at its URI: %s",
+                  migration_get_id(migration), error->message);
+    migration_set_destination(migration, host, hosts ? hosts : (char **)nowhere,
+                              cookie.recover_port);
+    if (!cookie.recover_port)
+        return;
+    if (network) {
+        add_policy_paths(migration, names);
+        add_offered(migration, cookie.addresses);
+    }
+    begin_lookup(migration, names, cookie.hostname);
+}
