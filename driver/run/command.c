@@ -294,9 +294,10 @@ static guint16
 arm_anywhere(const Migration *migration, const char *host, GError **error)
 {
     guint attempts = 0;
+    guint16 min, max;
 
-    for (guint port = HOST_RECOVER_PORT_MAX;
-         port >= HOST_RECOVER_PORT_MIN && attempts < LISTEN_ATTEMPTS; port--) {
+    host_get_ports(&min, &max);
+    for (guint port = max; port >= min && attempts < LISTEN_ATTEMPTS; port--) {
         if (!is_free(host, (guint16)port))
             continue;
         attempts++;

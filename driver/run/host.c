@@ -5,11 +5,13 @@
  */
 #include "run/host.h"
 
+#include "run/addresses.h"
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/observe.h"
 #include "run/peer.h"
 #include "run/restore.h"
+#include "stock/incoming.h"
 #include "stock/error.h"
 
 /* Commands to QEMU take about a millisecond; the threads are for those that do not. A QEMU that
@@ -24,10 +26,11 @@ static struct {
     const char *uri;    /* of this daemon's QEMU driver; set before anybody asks */
     PeerServer *server; /* engine thread */
     const HostShow *show;
-    const char *journal; /* a directory; set once, with uri */
-    gint running;        /* atomic */
-    gint serving;        /* atomic */
-    gint recover_port;   /* atomic */
+    const char *journal;    /* a directory; set once, with uri */
+    StockIncoming incoming; /* likewise */
+    gint running;           /* atomic */
+    gint serving;           /* atomic */
+    gint recover_port;      /* atomic */
     GMutex lock;
     Policy *policy;           /* under the lock */
     virConnectPtr connection; /* under the lock */
@@ -104,6 +107,19 @@ host_get_journal(void)
     return host.journal;
 }
 
+void
+host_get_ports(guint16 *min, guint16 *max)
+{
+    *min = host.incoming.port_min;
+    *max = host.incoming.port_max;
+}
+
+const char *
+host_get_address(void)
+{
+    return host.incoming.address;
+}
+
 const HostShow *
 host_get_show(void)
 {
@@ -161,6 +177,19 @@ engine_thread(gpointer unused)
     return NULL;
 }
 
+/* From the top, and never the last port that libvirt has. */
+static PeerServer *
+listen_in_range(GError **error)
+{
+    if (host.incoming.port_min < host.incoming.port_max)
+        return peer_server_new(host.incoming.address, (guint16)(host.incoming.port_min + 1),
+                               host.incoming.port_max, observe_question, NULL, error);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE,
+                "migration_port_min and migration_port_max of qemu.conf leave port %u alone",
+                host.incoming.port_min);
+    return NULL;
+}
+
 /* The first thing that runs on the engine thread. */
 static gboolean
 open_cb(gpointer privileged)
@@ -170,10 +199,10 @@ open_cb(gpointer privileged)
 
     /* The port from before a restart, where the peers of running migrations ask. */
     if (port)
-        host.server = peer_server_new(port, port, observe_question, NULL, NULL);
+        host.server =
+            peer_server_new(host.incoming.address, port, port, observe_question, NULL, NULL);
     if (!host.server)
-        host.server = peer_server_new(HOST_RECOVER_PORT_MIN, HOST_RECOVER_PORT_MAX,
-                                      observe_question, NULL, &error);
+        host.server = listen_in_range(&error);
     if (host.server) {
         g_atomic_int_set(&host.recover_port, peer_server_get_port(host.server));
         journal_write_port(host.journal, peer_server_get_port(host.server));
@@ -226,11 +255,27 @@ connect_job(gpointer unused, gpointer unused_too)
     }
 }
 
+/* Only an address is of use, and one for all says nothing. */
+static void
+load_incoming(gboolean privileged)
+{
+    g_autofree char *beside = g_path_get_dirname(policy_host_file());
+    g_autofree char *path =
+        privileged ? g_build_filename(beside, "qemu.conf", NULL)
+                   : g_build_filename(g_get_user_config_dir(), "libvirt", "qemu.conf", NULL);
+
+    stock_incoming_read(path, &host.incoming);
+    if (host.incoming.address &&
+        (!addresses_is_numeric(host.incoming.address) || addresses_is_any(host.incoming.address)))
+        g_clear_pointer(&host.incoming.address, g_free);
+}
+
 void
 host_start(gboolean privileged)
 {
     g_autoptr(GError) error = NULL;
 
+    load_incoming(privileged);
     host.uri = privileged ? "qemu:///system" : "qemu:///session";
     host.journal = journal_get_directory(privileged);
     host.thread = g_thread_try_new("holdfast", engine_thread, NULL, &error);

@@ -68,9 +68,15 @@ const HostShow *host_get_show(void);
 /** The directory of the journal; NULL before host_start(). */
 const char *host_get_journal(void);
 
-/* Where the destination's QEMU may listen for a resumed migration, and this host for questions: at
- * the top of libvirt's default range of migration ports (migration_port_min, migration_port_max
- * in qemu.conf), which libvirt takes from the bottom, so that a firewall that lets migrations
- * through lets recoveries through. */
-#define HOST_RECOVER_PORT_MIN 49152
-#define HOST_RECOVER_PORT_MAX 49215
+/**
+ * host_get_ports: where the destination's QEMU may listen for a resumed migration, and this host
+ * for questions
+ *
+ * libvirt's range of migration ports (qemu.conf), so that a firewall that lets migrations through
+ * lets recoveries through: taken from the top, as libvirt takes them from the bottom. Any thread,
+ * after host_start().
+ */
+void host_get_ports(guint16 *min, guint16 *max);
+
+/** The one address that migrations come in on (qemu.conf), numeric; NULL: any. As above. */
+const char *host_get_address(void);

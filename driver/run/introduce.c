@@ -40,22 +40,24 @@ introduce_destination(Migration *migration,
                       int *length,
                       GError **error)
 {
-    const char *only[] = {listen, NULL};
-    g_auto(GStrv) all = NULL;
+    g_auto(GStrv) addresses = NULL;
     g_autofree char *host = NULL;
     Cookie ours = {
         .id = (char *)migration_get_id(migration),
         .recover_port = host_get_recover_port(),
     };
 
-    introduce_parse_uri(uri, &host, NULL);
-    if (listen && !addresses_is_any(listen)) {
-        migration_set_listen(migration, listen);
-        /* Of a name the source knows as much as we do: it has it in the URI. */
-        ours.addresses = addresses_is_numeric(listen) ? (char **)only : NULL;
+    if (!listen)
+        listen = host_get_address();
+    if (listen && !addresses_is_any(listen))
+        addresses = addresses_lookup(listen, NULL);
+    if (addresses) {
+        migration_set_listen(migration, addresses[0]);
     } else {
-        ours.addresses = all = addresses_list_local(host);
+        introduce_parse_uri(uri, &host, NULL);
+        addresses = addresses_list_local(host);
     }
+    ours.addresses = addresses;
     migration_get_secret(migration, &ours.secret);
     return cookie_add(cookie, length, &ours, error);
 }

@@ -216,9 +216,28 @@ accept_next(PeerServer *server)
     g_socket_listener_accept_async(server->listener, server->cancellable, accepted_cb, server);
 }
 
+static gboolean
+listen_on(GSocketListener *listener, const char *host, guint16 port, GError **error)
+{
+    g_autoptr(GSocketAddress) address = NULL;
+
+    if (!host)
+        return g_socket_listener_add_inet_port(listener, port, NULL, error);
+    address = g_inet_socket_address_new_from_string(host, port);
+    if (address)
+        return g_socket_listener_add_address(listener, address, G_SOCKET_TYPE_STREAM,
+                                             G_SOCKET_PROTOCOL_TCP, NULL, NULL, error);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "'%s' is no address", host);
+    return FALSE;
+}
+
 PeerServer *
-peer_server_new(
-    guint16 port_min, guint16 port_max, PeerServerFn answer, gpointer opaque, GError **error)
+peer_server_new(const char *host,
+                guint16 port_min,
+                guint16 port_max,
+                PeerServerFn answer,
+                gpointer opaque,
+                GError **error)
 {
     g_autoptr(GSocketListener) listener = g_socket_listener_new();
     g_autoptr(GError) last = NULL;
@@ -227,7 +246,7 @@ peer_server_new(
     g_socket_listener_set_backlog(listener, SERVER_BACKLOG);
     for (guint port = port_max; port >= port_min; port--) {
         g_clear_error(&last);
-        if (!g_socket_listener_add_inet_port(listener, (guint16)port, NULL, &last))
+        if (!listen_on(listener, host, (guint16)port, &last))
             continue;
         server = g_new0(PeerServer, 1);
         server->port = (guint16)port;

@@ -28,11 +28,17 @@ typedef struct PeerQuestion PeerQuestion;
 typedef void (*PeerServerFn)(PeerQuestion *question, gpointer opaque);
 
 /**
- * peer_server_new: listens on the first free port of @port_max, @port_max - 1, ... @port_min, all
- * addresses. Must be called on the engine thread.
+ * peer_server_new: listens on the first free port of @port_max, @port_max - 1, ... @port_min
+ * @host: the address to listen on, numeric; NULL: all
+ *
+ * Must be called on the engine thread.
  */
-PeerServer *peer_server_new(
-    guint16 port_min, guint16 port_max, PeerServerFn answer, gpointer opaque, GError **error);
+PeerServer *peer_server_new(const char *host,
+                            guint16 port_min,
+                            guint16 port_max,
+                            PeerServerFn answer,
+                            gpointer opaque,
+                            GError **error);
 guint16 peer_server_get_port(const PeerServer *server);
 /** Questions that are still open are closed without an answer. */
 void peer_server_free(PeerServer *server);

@@ -39,6 +39,10 @@
     X(virJSONValueObjectGet, void *, (void *object, const char *key))                              \
     X(virJSONValueObjectGetObject, void *, (void *object, const char *key))                        \
     X(virJSONValueObjectGetString, const char *, (void *object, const char *key))                  \
+    X(virConfReadFile, void *, (const char *path, unsigned int flags))                             \
+    X(virConfFree, int, (void *conf))                                                              \
+    X(virConfGetValueUInt, int, (void *conf, const char *name, unsigned int *value))               \
+    X(virConfGetValueString, int, (void *conf, const char *name, char **value))                    \
     X(virIdentityGetSystem, void *, (void))                                                        \
     X(virIdentitySetCurrent, int, (void *identity))                                                \
     X(virConnectSupportsFeature, int, (virConnectPtr conn, int feature))                           \

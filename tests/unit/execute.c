@@ -149,7 +149,7 @@ start_server(gpointer unused)
 {
     g_autoptr(GError) error = NULL;
 
-    pair.server = peer_server_new(PORT_MIN, PORT_MAX, observe_question, NULL, &error);
+    pair.server = peer_server_new(NULL, PORT_MIN, PORT_MAX, observe_question, NULL, &error);
     g_assert_no_error(error);
     pair.port = peer_server_get_port(pair.server);
 }

@@ -246,10 +246,11 @@ test_port_taken(void)
 
     destination_init(&first, PORT_MAX);
     port = peer_server_get_port(first.server);
-    second = peer_server_new(PORT_MIN, port, destination_ask, &first, &error);
+    second = peer_server_new(NULL, PORT_MIN, port, destination_ask, &first, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(peer_server_get_port(second), <, port);
-    third = peer_server_new(peer_server_get_port(second), port, destination_ask, &first, &error);
+    third =
+        peer_server_new(NULL, peer_server_get_port(second), port, destination_ask, &first, &error);
     g_assert_null(third);
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE);
     peer_server_free(second);
@@ -272,7 +273,8 @@ test_port_again(void)
         port = peer_server_get_port(destination.server);
         ask_and_wait(&outcome, "127.0.0.1", port, CONNECT_MS);
         destination_clear(&destination);
-        destination.server = peer_server_new(port, port, destination_ask, &destination, &error);
+        destination.server =
+            peer_server_new(NULL, port, port, destination_ask, &destination, &error);
         g_assert_no_error(error);
         g_clear_pointer(&destination.server, peer_server_free);
     }

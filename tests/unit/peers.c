@@ -49,7 +49,8 @@ destination_init(Destination *destination, guint16 port_max)
 
     memset(destination, 0, sizeof(*destination));
     destination->questions = g_ptr_array_new();
-    destination->server = peer_server_new(PORT_MIN, port_max, destination_ask, destination, &error);
+    destination->server =
+        peer_server_new(NULL, PORT_MIN, port_max, destination_ask, destination, &error);
     g_assert_no_error(error);
 }
 

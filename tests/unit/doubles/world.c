@@ -157,6 +157,19 @@ host_get_policy(void)
     return policy_default();
 }
 
+void
+host_get_ports(guint16 *min, guint16 *max)
+{
+    *min = 49152;
+    *max = 49215;
+}
+
+const char *
+host_get_address(void)
+{
+    return NULL;
+}
+
 guint16
 host_get_recover_port(void)
 {
