@@ -39,6 +39,9 @@
  * connection that it travels on (run/execute.c). */
 #define SESSION_ASK_DEADLINE_MS 7000
 
+/* How long a resume may take before it is kicked, or asked for anew; see transitions.c. */
+#define SESSION_RECOVER_DEADLINE_MS 10000
+
 typedef struct Session Session;
 
 /**

@@ -24,7 +24,7 @@
 /* A handshake of two QEMUs on a working network takes some ten milliseconds; one that takes this
  * long has met a stray connection or a network that broke again (QEMU's own tests call it a double
  * failure) and is kicked. */
-#define RECOVER_DEADLINE_MS 10000
+#define RECOVER_DEADLINE_MS SESSION_RECOVER_DEADLINE_MS
 /* A recovery that a person pauses is kicked this often until QEMU lets go of it: it may be between
  * two connections, where there is nothing to break and migrate-pause is refused
  * (migration_postcopy_is_alive(), migration/migration.c, QEMU 10.0). */

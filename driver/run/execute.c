@@ -10,12 +10,16 @@
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/phases.h"
+#include "run/turns.h"
 #include "stock/error.h"
 
 /* How long a connection to the other host may take: enough for a path around the world. */
 #define CONNECT_MS 3000
 /* Whoever asks must have the answer, or none, before the engine asks anew. */
 G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
+/* Migrations of which this host is the source that recover at once. A handshake takes some ten
+ * milliseconds, so hundreds are through in seconds; those that hang have a deadline. */
+#define RECOVER_AT_ONCE 16
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
 
@@ -255,14 +259,61 @@ finish(Migration *migration)
     migration_unref(migration);
 }
 
+static gboolean state_timer_cb(gpointer opaque);
+
+/* --- turns --- */
+
+static Turns *
+get_turns(void)
+{
+    static Turns *turns; /* the engine thread's */
+
+    if (!turns)
+        turns = turns_new(RECOVER_AT_ONCE);
+    return turns;
+}
+
+static void
+leave_turn(Migration *migration)
+{
+    Migration *next = turns_leave(get_turns(), migration);
+
+    if (!next)
+        return;
+    /* Its deadline is that of the resume, not of the wait. */
+    start_timer(&next->state_timer, SESSION_RECOVER_DEADLINE_MS, state_timer_cb, next);
+    command_resume(next, next->resume_host, next->resume_port);
+}
+
+void
+execute_settle(Migration *migration, MigrationState before, EventType type)
+{
+    MigrationState now = session_get_state(migration->session);
+    gboolean recovering = now == STATE_POSTCOPY_RECOVER_SETUP || now == STATE_POSTCOPY_RECOVER;
+
+    /* Or somebody else is to end the pause now; the engine takes QEMU for having been told. */
+    if (turns_is_waiting(get_turns(), migration) && !session_holds_callers(migration->session))
+        migration_post(migration, EVENT_RESUME_FAILED, 0, "it was paused before its turn came");
+    if (type == EVENT_RESUME_FAILED || (now != before && !recovering) ||
+        !session_holds_callers(migration->session))
+        leave_turn(migration);
+}
+
 static void
 resume(Migration *migration, guint port)
 {
+    SessionMemory memory;
+
     /* The way that the answer came: the paths may be others by now. */
     if (!migration->resume_host)
         return;
-    migration->channel.port = (guint16)port;
-    command_resume(migration, migration->resume_host, (guint16)port);
+    migration->channel.port = migration->resume_port = (guint16)port;
+    session_remember(migration->session, &memory);
+    if (turns_ask(get_turns(), migration, memory.paused_at_usec))
+        command_resume(migration, migration->resume_host, migration->resume_port);
+    else
+        g_message("migration %s: waits until fewer than %u others recover on this host",
+                  migration->id, RECOVER_AT_ONCE);
 }
 
 /* QEMU listens where the source will come, and nowhere else. At the beginning of a pause nobody has
@@ -291,6 +342,7 @@ void
 execute_end(Migration *migration)
 {
     unwatch(migration);
+    leave_turn(migration);
     if (migration->call) {
         peer_call_cancel(migration->call);
         migration->call = NULL;
@@ -322,6 +374,8 @@ execute(Migration *migration, const Effect *effect)
         command_pause(migration);
         break;
     case EFFECT_ASK_PEER:
+        /* Whatever was resumed before has come to nothing. */
+        leave_turn(migration);
         ask_peer(migration, effect->number, MESSAGE_RECOVER);
         break;
     case EFFECT_ASK_RUNNING:

@@ -12,5 +12,13 @@
 
 void execute(Migration *migration, const Effect *effect);
 
+/**
+ * execute_settle: after a step, and before its effects
+ * @before: the state before it
+ *
+ * Ends the migration's turn to recover when the step ended the recovery, or the wait for one.
+ */
+void execute_settle(Migration *migration, MigrationState before, EventType type);
+
 /** Lets go of everything a migration holds in the world: timers, watchdog, connections. */
 void execute_end(Migration *migration);

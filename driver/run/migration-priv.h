@@ -70,6 +70,7 @@ struct Migration {
     PeerCall *call;
     guint calls_in_vain;    /* in a row */
     char *resume_host;      /* the address that the last answer came from */
+    guint16 resume_port;    /* ... and the port that it named */
     char *listen_host;      /* the one that recoveries may listen on; NULL: any */
     char *local_host;       /* this host's end of the channel; NULL: unknown */
     char *armed_host;       /* where QEMU listens; NULL: everywhere, or nowhere */

@@ -221,14 +221,17 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
 {
     g_autoptr(GArray) effects = g_array_new(FALSE, FALSE, sizeof(Effect));
     Event event = {.type = type, .at_usec = g_get_real_time(), .number = number, .text = text};
+    MigrationState before;
 
     g_debug("migration %s: %s", migration->id, event_type_to_string(type));
+    before = session_get_state(migration->session);
     if (session_step(migration->session, &event, effects)) {
         if (session_get_state(migration->session) == STATE_POSTCOPY_ACTIVE)
             migration_drop_override(migration);
         write_journal(migration);
         migration_put_snapshot(migration, type);
     }
+    execute_settle(migration, before, type);
     for (guint i = 0; i < effects->len; i++)
         execute(migration, &g_array_index(effects, Effect, i));
 }

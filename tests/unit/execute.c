@@ -36,6 +36,7 @@ static struct {
     guint calls_in_vain;    /* as the engine thread has it */
 
     GMutex lock;
+    char armed_at[64];    /* what the destination's QEMU was told last */
     guint armed;          /* the port that the destination's QEMU was told last */
     guint arm_failures;   /* so often it refuses */
     guint pause_failures; /* likewise, of either */
@@ -86,6 +87,7 @@ recover(const char *domain, const char *arguments, GError **error)
     }
     g_mutex_lock(&pair.lock);
     pair.armed = (guint)g_ascii_strtoull(port + 1, NULL, 10);
+    g_strlcpy(pair.armed_at, arguments, sizeof(pair.armed_at));
     g_mutex_unlock(&pair.lock);
     return TRUE;
 }
@@ -317,6 +319,71 @@ test_source_alone_paused(void)
     wait_recovered(0);
     commands = get_commands();
     g_assert_cmpstr(commands, ==, "guest1 migrate-pause; guest1 migrate-recover; guest0 migrate; ");
+    pair_stop();
+}
+
+static void
+set_local(gpointer host)
+{
+    pair.destination->local_host = g_strdup(host);
+}
+
+static void
+assert_armed_at(const char *host)
+{
+    g_autofree char *uri = g_strdup_printf("\"tcp:%s:%u\"", host, pair.armed);
+
+    g_mutex_lock(&pair.lock);
+    g_assert_nonnull(strstr(pair.armed_at, uri));
+    g_mutex_unlock(&pair.lock);
+}
+
+/* QEMU listens where the channel was, and where the source asks, never elsewhere. */
+static void
+test_where_it_listens(void)
+{
+    static const char *const channel[] = {"127.0.0.1", "127.0.0.9"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(channel); i++) {
+        g_autofree char *commands = NULL;
+
+        pair_start();
+        world_on_engine(set_local, (gpointer)channel[i]);
+        migration_tell(pair.destination, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+        world_settle();
+        world_settle();
+        assert_armed_at(channel[i]);
+        migration_tell(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+        wait_recovered(0);
+        assert_armed_at("127.0.0.1");
+        commands = get_commands();
+        g_assert_cmpstr(commands, ==,
+                        i == 0
+                            ? "guest1 migrate-recover; guest0 migrate; "
+                            : "guest1 migrate-recover; guest1 migrate-recover; guest0 migrate; ");
+        pair_stop();
+    }
+}
+
+/* A destination that may listen on one address alone says so to a source that comes to another. */
+static void
+test_may_not_listen_there(void)
+{
+    g_autoptr(Status) status = NULL;
+
+    pair_start();
+    migration_set_listen(pair.destination, "127.0.0.9");
+    emit_both("postcopy-paused");
+    do {
+        g_clear_pointer(&status, status_unref);
+        world_settle();
+        status = migration_get_status(pair.source);
+    } while (status->attempts < 1);
+    g_assert_cmpint(status->state, ==, STATE_POSTCOPY_PAUSED);
+    assert_armed_at("127.0.0.9");
+    migration_set_listen(pair.destination, "127.0.0.1");
+    wait_recovered(0);
+    assert_armed_at("127.0.0.1");
     pair_stop();
 }
 
@@ -641,6 +708,8 @@ main(int argc, char **argv)
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
     g_test_add_func("/execute/both-paused", test_both_paused);
     g_test_add_func("/execute/source-alone-paused", test_source_alone_paused);
+    g_test_add_func("/execute/where-it-listens", test_where_it_listens);
+    g_test_add_func("/execute/may-not-listen-there", test_may_not_listen_there);
     g_test_add_func("/execute/no-port-at-first", test_no_port_at_first);
     g_test_add_func("/execute/completed-there", test_completed_there);
     g_test_add_func("/execute/unknown-there", test_unknown_there);
