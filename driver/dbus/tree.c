@@ -103,6 +103,7 @@ tell_paused(Tree *tree,
     details_init(&details, session, announcement);
     g_variant_dict_insert(&details, "reason", "s", reason);
     g_variant_dict_insert(&details, "pauses", "u", holdfast_dbus_session_get_pauses(session));
+    g_variant_dict_insert(&details, "message", "s", holdfast_dbus_session_get_message(session));
     g_variant_dict_insert(&details, "next-attempt-at", "t",
                           holdfast_dbus_session_get_next_attempt_at(session));
     value = g_variant_ref_sink(g_variant_dict_end(&details));

@@ -13,6 +13,7 @@ struct Session {
     char *name;
     char *peer;
     char *message;
+    char *hint; /* why the pause does not end, for a person */
     Policy *policy;
     MigrationRole role;
     MigrationState state;

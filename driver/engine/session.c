@@ -36,6 +36,7 @@ session_new(MigrationRole role,
     session->name = g_strdup(name);
     session->peer = g_strdup("");
     session->message = g_strdup("");
+    session->hint = g_strdup("");
     session->policy = policy_ref(policy);
     session->state = STATE_SETUP;
     session->started_at_usec = at_usec;
@@ -55,6 +56,7 @@ session_free(Session *session)
     g_free(session->name);
     g_free(session->peer);
     g_free(session->message);
+    g_free(session->hint);
     policy_unref(session->policy);
     g_array_unref(session->history);
     g_free(session);
@@ -126,6 +128,16 @@ session_set_peer(Session *session, const char *peer, guint paths)
     session->paths = paths;
     if (session->path >= paths)
         session->path = 0;
+}
+
+void
+session_set_hint(Session *session, const char *hint)
+{
+    if (g_str_equal(session->hint, hint))
+        return;
+    g_free(session->hint);
+    session->hint = g_strdup(hint);
+    session->changed = TRUE;
 }
 
 void
@@ -265,6 +277,7 @@ end_pause(Session *session)
     session->paused_at_usec = 0;
     session->next_attempt_at_usec = 0;
     session->recoveries++;
+    session_set_hint(session, "");
     session_emit(session, EFFECT_STOP_GIVE_UP_TIMER, 0, NULL);
 }
 
@@ -504,7 +517,9 @@ session_get_status(const Session *session)
     status->uuid = g_strdup(session->uuid);
     status->name = g_strdup(session->name);
     status->peer = g_strdup(session->peer);
-    status->message = g_strdup(session->message);
+    status->message = g_strdup(!*session->message && migration_state_is_postcopy(session->state)
+                                   ? session->hint
+                                   : session->message);
     status->role = session->role;
     status->state = session->state;
     status->reason = session->reason;

@@ -99,6 +99,10 @@ void session_restore(Session *session, const SessionMemory *memory, gint64 at_us
  */
 void session_set_peer(Session *session, const char *peer, guint paths);
 
+/** session_set_hint: why nobody but a person ends a pause, for that person; "": nothing to say. It
+ * is the Status's message while the migration is in postcopy and has not failed. */
+void session_set_hint(Session *session, const char *hint);
+
 /**
  * session_step:
  * @effects: (element-type Effect): what is to be done is appended, in order

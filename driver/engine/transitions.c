@@ -163,6 +163,7 @@ peer_refused(Session *session, const Event *event)
     session->attempts++;
     session->failures++;
     session->changed = TRUE;
+    session_set_hint(session, event->text ? event->text : "");
     session_ask_later(session);
 }
 

@@ -141,10 +141,18 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
     g_autofree char *id = get_attribute(element, "id");
     g_autofree char *text = get_attribute(element, "secret");
     Secret secret;
-    guint64 oldest, port;
+    guint64 version, oldest, port;
 
-    if (!get_number(element, "oldest", 1, G_MAXUINT, &oldest, error))
+    if (!get_number(element, "version", 0, G_MAXUINT, &version, error) ||
+        !get_number(element, "oldest", 1, G_MAXUINT, &oldest, error))
         return FALSE;
+    if (version < COOKIE_OLDEST) {
+        g_set_error(error, COOKIE_ERROR, COOKIE_ERROR_VERSION,
+                    "the peer's Holdfast speaks version %" G_GUINT64_FORMAT
+                    " of the protocol, this one needs at least %u",
+                    version, COOKIE_OLDEST);
+        return FALSE;
+    }
     if (oldest > COOKIE_VERSION) {
         g_set_error(error, COOKIE_ERROR, COOKIE_ERROR_VERSION,
                     "the peer's Holdfast needs version %" G_GUINT64_FORMAT
@@ -201,11 +209,14 @@ write_element(xmlNode *element, const Cookie *ours)
 {
     g_autofree char *secret = secret_format(&ours->secret);
     g_autofree char *version = g_strdup_printf("%u", COOKIE_VERSION);
+    g_autofree char *oldest = g_strdup_printf("%u", COOKIE_OLDEST);
     g_autofree char *port = g_strdup_printf("%u", ours->recover_port);
     xmlNode *recover, *address;
 
     xmlNewProp(element, BAD_CAST "version", BAD_CAST version);
-    xmlNewProp(element, BAD_CAST "oldest", BAD_CAST version);
+    xmlNewProp(element, BAD_CAST "oldest", BAD_CAST oldest);
+    if (!ours->id)
+        return;
     xmlNewProp(element, BAD_CAST "id", BAD_CAST ours->id);
     xmlNewProp(element, BAD_CAST "secret", BAD_CAST secret);
     if (!ours->recover_port)

@@ -22,7 +22,12 @@
 
 #include "util/secret.h"
 
+/* What we speak, and the oldest that we understand and that understands us. (Tests build others.)
+ */
+#ifndef COOKIE_VERSION
 #define COOKIE_VERSION 1
+#define COOKIE_OLDEST  1
+#endif
 /* A host has a few networks; more would only be more to try in an outage. */
 #define COOKIE_ADDRESSES_MAX 8
 
@@ -43,7 +48,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Cookie, cookie_clear)
 GQuark cookie_error_quark(void);
 typedef enum {
     COOKIE_ERROR_SYNTAX,  /* not a migration cookie */
-    COOKIE_ERROR_VERSION, /* the peer's Holdfast is too new for us */
+    COOKIE_ERROR_VERSION, /* the peer's Holdfast is too new for us, or too old */
     COOKIE_ERROR_INVALID, /* our element, with contents that make no sense */
 } CookieError;
 
@@ -60,6 +65,7 @@ gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **erro
  * cookie_add:
  * @data: (inout): libvirt's cookie, malloc'd as libvirt does; replaced on success
  * @length: (inout): with the terminating NUL, as libvirt counts
- * @ours: what our element is to say: id, secret, recover_port and addresses
+ * @ours: what our element is to say: id, secret, recover_port and addresses; without an id our
+ *   version alone
  */
 gboolean cookie_add(char **data, int *length, const Cookie *ours, GError **error);

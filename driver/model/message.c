@@ -63,7 +63,7 @@ message_encode(const Message *message)
 
     put32(bytes, MAGIC);
     put16(bytes + 4, MESSAGE_VERSION);
-    put16(bytes + 6, MESSAGE_VERSION);
+    put16(bytes + 6, MESSAGE_OLDEST);
     put16(bytes + 8, message->type);
     put16(bytes + 10, (guint)length);
     put32(bytes + 12, message->number);
@@ -93,10 +93,10 @@ message_decode_header(const guint8 *header, Message *message, gsize *text_length
                             "not a message about a migration");
         return FALSE;
     }
-    if (get16(header + 6) > MESSAGE_VERSION) {
+    if (get16(header + 6) > MESSAGE_VERSION || get16(header + 4) < MESSAGE_OLDEST) {
         g_set_error(error, MESSAGE_ERROR, MESSAGE_ERROR_VERSION,
-                    "the other host speaks version %u and needs at least %u, this one %u",
-                    get16(header + 4), get16(header + 6), MESSAGE_VERSION);
+                    "the other host speaks version %u and needs at least %u, this one %u and %u",
+                    get16(header + 4), get16(header + 6), MESSAGE_VERSION, MESSAGE_OLDEST);
         return FALSE;
     }
     if (!is_known_type(type) || length > MESSAGE_TEXT_MAX) {

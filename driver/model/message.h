@@ -23,7 +23,12 @@
 
 #include "util/secret.h"
 
-#define MESSAGE_VERSION     1
+/* What we speak, and the oldest that we understand and that understands us. (Tests build others.)
+ */
+#ifndef MESSAGE_VERSION
+#define MESSAGE_VERSION 1
+#define MESSAGE_OLDEST  1
+#endif
 #define MESSAGE_HEADER_SIZE 32
 #define MESSAGE_TEXT_MAX    512 /* one sentence */
 

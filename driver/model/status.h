@@ -34,7 +34,7 @@ typedef struct {
     guint pauses;
     guint recoveries;
     guint attempts;  /* of the pause that lasts, or of the last one */
-    char *message;   /* of a failure, for a person; "" otherwise */
+    char *message;   /* of a failure, or why a pause lasts, for a person; "" otherwise */
     GArray *history; /* of StatusStep, oldest first, at least one; bounded */
 
     /*< private >*/

@@ -152,6 +152,22 @@ migration_add_paths(Migration *migration, PathRank rank, char **hosts)
     tell_fact(add_paths_cb, migration, &(Fact){.rank = rank, .hosts = g_strdupv(hosts)});
 }
 
+static gboolean
+set_hint_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+
+    session_set_hint(fact->migration->session, fact->name);
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_set_hint(Migration *migration, const char *hint)
+{
+    tell_fact(set_hint_cb, migration, &(Fact){.name = g_strdup(hint)});
+}
+
 static GPtrArray *
 take_persons(Migration *migration)
 {

@@ -5,6 +5,7 @@
  */
 #include "run/introduce.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "model/cookie.h"
@@ -60,6 +61,16 @@ introduce_destination(Migration *migration,
     ours.addresses = addresses;
     migration_get_secret(migration, &ours.secret);
     return cookie_add(cookie, length, &ours, error);
+}
+
+void
+introduce_version(char **cookie, int *length)
+{
+    const Cookie ours = {0};
+    g_autoptr(GError) error = NULL;
+
+    if (!cookie_add(cookie, length, &ours, &error))
+        g_debug("the source is not told our version: %s", error->message);
 }
 
 /* --- the source --- */
@@ -143,39 +154,71 @@ add_offered(Migration *migration, char **offered)
     migration_add_paths(migration, PATH_OFFERED, (char **)hosts->pdata);
 }
 
+/* The destination can not be asked: says so where a person will look, in the log and in the status.
+ * Without postcopy there is nothing that could pause. */
+static void
+tell_why(Migration *migration, const char *host, const Cookie *cookie, const GError *error)
+{
+    g_autofree char *why = NULL;
+
+    if (error)
+        why =
+            g_strdup_printf(_("the Holdfast of host '%1$s' and this one cannot recover a migration "
+                              "together (%2$s): update both for the next one"),
+                            host, error->message);
+    else if (!cookie->id)
+        why = g_strdup_printf(_("host '%1$s' has no Holdfast: a paused migration is not recovered; "
+                                "install Holdfast there for the next one"),
+                              host);
+    else
+        why = g_strdup_printf(_("the Holdfast of host '%1$s' answers no questions: a paused "
+                                "migration is not recovered; see the log of that host's daemon"),
+                              host);
+    if (!(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
+        return;
+    g_message(
+        "migration %s: the destination cannot be asked, so an outage in postcopy comes to what "
+        "it does in stock libvirt: %s",
+        migration_get_id(migration), why);
+    migration_set_hint(migration, why);
+}
+
+/* What the destination said; what it says about another migration counts for nothing. */
+static void
+read_cookie(Migration *migration, const char *data, int length, Cookie *cookie, GError **error)
+{
+    Secret secret;
+
+    cookie_read(data, length, cookie, error);
+    migration_get_secret(migration, &secret);
+    if (!cookie->id || !secret_equal(&cookie->secret, &secret))
+        cookie->recover_port = 0;
+}
+
 void
 introduce_learn_destination(Migration *migration, const char *uri, const char *data, int length)
 {
     static char *const nowhere[] = {NULL};
     g_autoptr(GError) error = NULL;
+    g_autoptr(GError) problem = NULL;
     g_auto(Cookie) cookie = {0};
     g_autofree char *host = NULL;
     g_auto(GStrv) hosts = NULL;
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    gboolean network;
-    Secret secret;
+    gboolean network = introduce_parse_uri(uri, &host, NULL);
 
-    if (!cookie_read(data, length, &cookie, &error))
-        g_warning("migration %s: %s; it will not recover by itself", migration_get_id(migration),
-                  error->message);
-    migration_get_secret(migration, &secret);
-    if (!cookie.id || !secret_equal(&cookie.secret, &secret))
-        cookie.recover_port = 0;
-    if (!cookie.recover_port && (migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
-        g_message("migration %s: the destination has no Holdfast that can be asked: an outage in "
-                  "postcopy comes to what it does in stock libvirt",
-                  migration_get_id(migration));
-    network = introduce_parse_uri(uri, &host, NULL);
+    read_cookie(migration, data, length, &cookie, &error);
     if (!host)
         host = g_strdup(cookie.hostname ? cookie.hostname : "");
-    g_clear_error(&error);
+    if (!cookie.recover_port)
+        tell_why(migration, host, &cookie, error);
     /* Over a UNIX socket, or RDMA, it is paused and told, but there is no network to ask over. */
-    if (cookie.recover_port && network && !(hosts = addresses_lookup(host, &error)))
+    else if (network && !(hosts = addresses_lookup(host, &problem)))
         g_warning("migration %s: the destination cannot be asked at its URI: %s",
-                  migration_get_id(migration), error->message);
+                  migration_get_id(migration), problem->message);
     migration_set_destination(migration, host, hosts ? hosts : (char **)nowhere,
                               cookie.recover_port);
-    if (!cookie.recover_port)
+    if (!cookie.recover_port || !network)
         return;
     if (network) {
         add_policy_paths(migration, names);

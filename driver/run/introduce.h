@@ -29,6 +29,9 @@ gboolean introduce_destination(Migration *migration,
                                int *length,
                                GError **error);
 
+/** Has the source of a Holdfast that we do not understand, or it us, know our version. */
+void introduce_version(char **cookie, int *length);
+
 /**
  * introduce_learn_destination: what the source is to know before it sends anything
  * @uri: where it sends the memory to

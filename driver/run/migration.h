@@ -88,6 +88,8 @@ typedef enum {
  * @port: where its Holdfast can be asked; 0: it has none
  */
 void migration_set_destination(Migration *migration, const char *name, char **hosts, guint16 port);
+/** Why it cannot be asked, for a person. */
+void migration_set_hint(Migration *migration, const char *hint);
 /** Further addresses of it, after those of the same rank; none is there twice. */
 void migration_add_paths(Migration *migration, PathRank rank, char **hosts);
 /** The source, which has Holdfast, as the destination knows it. */

@@ -115,6 +115,17 @@ question_text_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
 }
 
 static void
+refuse_version(PeerQuestion *question)
+{
+    g_autofree char *text = g_strdup_printf(
+        "the destination's Holdfast speaks version %u of the protocol and needs at least %u",
+        MESSAGE_VERSION, MESSAGE_OLDEST);
+
+    peer_deadline_stop(&question->deadline);
+    peer_question_answer(question, MESSAGE_REFUSED, 0, text);
+}
+
+static void
 question_header_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
 {
     PeerQuestion *question = opaque;
@@ -129,7 +140,11 @@ question_header_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
     if (!message_decode_header(question->buffer, &question->message, &question->text_length,
                                &error)) {
         g_debug("a connection to the recovery port was closed: %s", error->message);
-        question_free(question);
+        /* It may understand us, and then its person is told. */
+        if (g_error_matches(error, MESSAGE_ERROR, MESSAGE_ERROR_VERSION))
+            refuse_version(question);
+        else
+            question_free(question);
         return;
     }
     g_input_stream_read_all_async(G_INPUT_STREAM(stream), question->buffer + MESSAGE_HEADER_SIZE,

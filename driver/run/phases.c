@@ -148,6 +148,8 @@ expect(virTypedParameterPtr params,
        int nparams,
        const char *cookiein,
        int cookieinlen,
+       char **cookieout,
+       int *cookieoutlen,
        unsigned int flags)
 {
     g_auto(Cookie) cookie = {0};
@@ -163,6 +165,8 @@ expect(virTypedParameterPtr params,
         return NULL;
     if (!cookie.id) {
         migration_forget(uuid);
+        if (g_error_matches(error, COOKIE_ERROR, COOKIE_ERROR_VERSION))
+            introduce_version(cookieout, cookieoutlen);
         return NULL;
     }
     if (!name)
@@ -212,7 +216,7 @@ phases_prepare(virConnectPtr dconn,
         return rc;
     /* Only now: a Prepare that libvirt refuses, because the domain is here or on its way, must not
      * take the place of the migration that it is here by. */
-    migration = expect(params, nparams, cookiein, cookieinlen, flags);
+    migration = expect(params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen, flags);
     if (!migration)
         return rc;
     migration_keep_connection(migration, dconn);

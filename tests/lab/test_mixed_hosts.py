@@ -8,6 +8,7 @@ import pytest
 from holdfast_lab import account, wait
 
 MODULE = os.environ.get("HOLDFAST_MODULE_DIR", "")
+NEWER = os.path.join(os.path.dirname(MODULE), "module-dir-newer")
 RESUME = ("--live", "--postcopy", "--postcopy-resume")
 
 pytestmark = pytest.mark.skipif(not MODULE, reason="HOLDFAST_MODULE_DIR names no module")
@@ -27,6 +28,26 @@ def stock_to_ours(kept_lab):
 @pytest.fixture(params=["ours_to_stock", "stock_to_ours"])
 def mixed(request):
     """A lab in which the source, or the destination, has Holdfast."""
+    return request.getfixturevalue(request.param)
+
+
+needs_newer = pytest.mark.skipif(not os.path.isdir(NEWER), reason=f"there is no {NEWER}")
+
+
+@pytest.fixture
+def ours_to_newer(kept_lab):
+    return kept_lab("ours-to-newer", module_dir={"a": MODULE, "b": NEWER})
+
+
+@pytest.fixture
+def newer_to_ours(kept_lab):
+    return kept_lab("newer-to-ours", module_dir={"a": NEWER, "b": MODULE})
+
+
+@pytest.fixture(params=["ours_to_newer", "newer_to_ours"])
+def versions(request):
+    """A lab in which the destination, or the source, has a Holdfast of a version to come, whose
+    protocol is another one."""
     return request.getfixturevalue(request.param)
 
 
@@ -132,3 +153,46 @@ def test_what_tcp_survives_is_survived_to_stock(ours_to_stock, p2p):
 @by_driver
 def test_what_tcp_survives_is_survived_from_stock(stock_to_ours, p2p):
     survive_five_seconds(stock_to_ours, p2p)
+
+
+# Another version of the protocol
+
+SESSION = "org.holdfast.Migration1.Session"
+
+
+@needs_newer
+@by_driver
+def test_versions_without_a_fault(versions, stock_lab, p2p):
+    stock = run_through(stock_lab, "postcopy", p2p)
+    assert not account.differences(stock, run_through(versions, "postcopy", p2p))
+
+
+@needs_newer
+@by_driver
+def test_an_outage_between_versions_is_libvirts_own(versions, p2p):
+    """As with a stock peer, and the status says why, on D-Bus and in the log."""
+    lab = versions
+    guest, migration = a_pause(lab, p2p)
+    lab.a.wait_event("Suspended Post-copy Error")
+    assert lab.a.domain_state(reason=True) == "paused (post-copy failed)"
+    assert lab.b.qemu().alive
+    signal = lab.a.wait_dbus_signal("Paused")
+    message = lab.a.dbus_property(signal["path"], SESSION, "Message")
+    assert "cannot recover a migration together" in message and "version" in message, message
+    assert signal["args"][1]["message"] == message
+    refused = lab.a.virsh("migrate-recover", "guest", check=False, timeout=60)
+    assert refused.returncode == 1 and "update both hosts" in refused.stderr, refused
+    for host in lab.hosts:
+        assert any("version" in text and "protocol" in text
+                   for _, _, text in host.log.entries(lab.epoch)), host.name
+    assert migration.status(lab.a) == migration.status(lab.b) == "postcopy-paused"
+
+
+@by_driver
+def test_a_pause_towards_a_stock_destination_says_why(ours_to_stock, p2p):
+    lab = ours_to_stock
+    a_pause(lab, p2p)
+    signal = lab.a.wait_dbus_signal("Paused")
+    message = lab.a.dbus_property(signal["path"], SESSION, "Message")
+    assert "has no Holdfast" in message, message
+    assert signal["args"][1]["message"] == message

@@ -190,6 +190,39 @@ test_refused_yet_named(void)
     g_assert_cmpuint(cookie.recover_port, ==, 0);
 }
 
+/* To a peer that is of no use to us, our version alone. */
+static void
+test_version_alone(void)
+{
+    static const Cookie ours = {0};
+    char *data = strdup(stock);
+    int length = sizeof(stock);
+    g_autoptr(GError) error = NULL;
+    g_auto(Cookie) cookie = {0};
+
+    g_assert_true(cookie_add(&data, &length, &ours, &error));
+    g_assert_nonnull(strstr(data, "<holdfast version=\"1\" oldest=\"1\"/>"));
+    g_assert_false(cookie_read(data, length, &cookie, &error));
+    g_assert_cmpstr(cookie.name, ==, "guest");
+    g_assert_null(cookie.id);
+    free(data);
+}
+
+/* One that is too old for us; there is none yet, so version 0 stands in for it. */
+static void
+test_older_peer(void)
+{
+    static const char xml[] = "<qemu-migration><holdfast version='0' oldest='1' " WHO "/>"
+                              "</qemu-migration>";
+    g_autoptr(GError) error = NULL;
+    g_auto(Cookie) cookie = {0};
+
+    g_assert_false(cookie_read(xml, sizeof(xml), &cookie, &error));
+    g_assert_error(error, COOKIE_ERROR, COOKIE_ERROR_VERSION);
+    g_assert_nonnull(strstr(error->message, "needs at least 1"));
+    g_assert_null(cookie.id);
+}
+
 /* A newer peer that can still be understood is: what we do not know is passed over. */
 static void
 test_newer_peer(void)
@@ -231,6 +264,8 @@ main(int argc, char **argv)
     g_test_add_func("/cookie/stock-peer", test_stock_peer);
     g_test_add_func("/cookie/refused", test_refused);
     g_test_add_func("/cookie/refused-yet-named", test_refused_yet_named);
+    g_test_add_func("/cookie/version-alone", test_version_alone);
+    g_test_add_func("/cookie/older-peer", test_older_peer);
     g_test_add_func("/cookie/newer-peer", test_newer_peer);
     g_test_add_func("/cookie/truncated", test_truncated);
     return g_test_run();

@@ -60,6 +60,10 @@ test_header_bytes(void)
             ok = message_decode_header(header, &in, &length, NULL);
             if (at < 4)
                 g_assert_cmpint(ok, ==, header[at] == "HFPM"[at]);
+            if (at == 4)
+                g_assert_true(ok);
+            if (at == 5)
+                g_assert_cmpint(ok, ==, value >= MESSAGE_OLDEST);
             if (at == 6)
                 g_assert_cmpint(ok, ==, value == 0);
             if (at == 7)

@@ -68,6 +68,39 @@ test_bad_questions(void)
     destination_clear(&destination);
 }
 
+/* Who needs another version of the protocol is told ours, in ours. */
+static void
+test_other_version(void)
+{
+    g_autoptr(GBytes) question = make_message(MESSAGE_RECOVER, "it is paused");
+    gsize size;
+    g_autofree guint8 *data = NULL;
+    g_autoptr(GByteArray) answer = g_byte_array_new();
+    g_autoptr(GError) error = NULL;
+    Destination destination;
+    Message message;
+    gsize length;
+    int fd;
+
+    data = g_memdup2(g_bytes_get_data(question, &size), g_bytes_get_size(question));
+    data[5] = data[7] = MESSAGE_VERSION + 1;
+    destination_init(&destination, PORT_MAX);
+    fd = ends_connect(AF_INET, peer_server_get_port(destination.server));
+    ends_write(fd, data, MESSAGE_HEADER_SIZE);
+    while (ends_read(fd, answer))
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpuint(answer->len, >, MESSAGE_HEADER_SIZE);
+    g_assert_true(message_decode_header(answer->data, &message, &length, &error));
+    g_assert_true(
+        message_decode_text(&message, answer->data + MESSAGE_HEADER_SIZE, length, &error));
+    g_assert_cmpint(message.type, ==, MESSAGE_REFUSED);
+    g_assert_nonnull(strstr(message.text, "version 1"));
+    g_assert_true(secret_is_none(&message.secret));
+    g_assert_cmpuint(destination.asked, ==, 0);
+    close(fd);
+    destination_clear(&destination);
+}
+
 /* Half a question is not waited for. */
 static void
 test_slow_talker(void)
@@ -285,6 +318,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/peer/bad-questions", test_bad_questions);
+    g_test_add_func("/peer/other-version", test_other_version);
     g_test_add_func("/peer/slow-talker", test_slow_talker);
     g_test_add_func("/peer/too-many", test_too_many);
     g_test_add_func("/peer/freed-with-questions", test_freed_with_questions);
