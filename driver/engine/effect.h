@@ -23,6 +23,14 @@ typedef enum {
     EFFECT_ASK_RUNNING,
     /* Source: tell the destination that a person paused the migration. */
     EFFECT_TELL_PEER,
+    /* Source: ask the destination, over path `number`, whether it has started the guest, and to
+     * leave it if not. Ends in EVENT_PEER_COMPLETED, -RETURNED, -REFUSED (not known yet) or
+     * -UNREACHABLE. */
+    EFFECT_ASK_RETURN,
+    /* Source: cancel a migration in precopy. */
+    EFFECT_ABORT,
+    /* Source: see whether libvirt has let go of a migration that nobody confirmed. */
+    EFFECT_LOOK,
     /* Source: QMP migrate with resume to port `number` of the path that answered. Ends in QEMU's
      * events or EVENT_RESUME_FAILED. */
     EFFECT_RESUME,
@@ -31,9 +39,13 @@ typedef enum {
     EFFECT_ARM,
     /* Destination: call libvirt's Finish in place of the client, which has not. */
     EFFECT_FINISH,
+    /* Destination: see to it that nobody's Finish starts the guest any more, unless one is at it.
+     * Ends in EVENT_CALL_CANCELLED, or with that Finish. */
+    EFFECT_CANCEL_FINISH,
     /* Destination: answer the source's question. */
     EFFECT_REPLY_ARMED, /* number: the port */
     EFFECT_REPLY_COMPLETED,
+    EFFECT_REPLY_RETURNED,
     EFFECT_REPLY_REFUSED, /* text: why */
     EFFECT_REPLY_RUNNING,
     EFFECT_REPLY_OVER, /* text: how it ended */

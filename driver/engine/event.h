@@ -30,6 +30,11 @@ typedef enum {
     EVENT_CALL_FAILED,    /* text: the error */
     EVENT_CALL_CANCELLED, /* the other host or the client gave it up */
     EVENT_FINISH_CALLED,  /* destination: Finish has come, or we run it ourselves */
+    EVENT_FINISH_FAILED,  /* destination: it came to nothing, the guest is still to be started */
+    EVENT_GUEST_STARTED,  /* destination: Finish has started the guest */
+    /* source: libvirt would run the guest here again, without knowing whether it runs there */
+    EVENT_RETURN_REQUESTED,
+    EVENT_DAEMON_STOPS,
 
     /* a person, or a program on a person's behalf */
     EVENT_PAUSE_REQUESTED,
@@ -46,6 +51,8 @@ typedef enum {
     EVENT_PEER_RECOVER,      /* the source wants to resume: listen; number: at this port, 0: any */
     EVENT_PEER_ASKS_RUNNING, /* the source wants to know whether the guest runs here */
     EVENT_PEER_PAUSED,       /* a person paused the migration at the source */
+    EVENT_PEER_RETURN,       /* the source wants the guest back, if it never ran here */
+    EVENT_PEER_RETURNED,     /* ... and the answer: it did not and never will */
 
     /* what became of an effect */
     EVENT_ARMED,      /* number: the port QEMU listens on now */

@@ -33,6 +33,7 @@ struct Session {
     gboolean received;          /* destination: all memory is here */
     gboolean running;           /* the guest is known to run on the destination */
     gboolean running_asked;     /* destination: the source waits to be told so */
+    gboolean return_wanted;     /* source: until the destination has said whether it started it */
     guint failures;             /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
     guint recoveries;
@@ -94,6 +95,8 @@ void session_ask_running(Session *session);
 void session_reply_running(Session *session);
 /** Has the channel watched, where there is a use and no harm in it. */
 void session_watch(Session *session);
+/** Source, at the switchover: ask whether the guest was started. */
+void session_ask_return(Session *session);
 /** Sets going what a state needs from the world: timers, the watchdog, a question to the peer. */
 void session_attend(Session *session);
 /** The pause is a person's from now on. */

@@ -17,6 +17,9 @@
 #define FINISH_DEADLINE_MS 3000
 /* 2^7 times the shortest interval is beyond the longest one of any sane policy. */
 #define BACKOFF_SHIFT_MAX 7
+/* Between Perform's end and Confirm there is one call to the destination. How often to see whether
+ * a client is still there to make it. */
+#define LOOK_INTERVAL_MS 2000
 
 Session *
 session_new(MigrationRole role,
@@ -247,6 +250,13 @@ session_reply_running(Session *session)
     session->running_asked = FALSE;
 }
 
+void
+session_ask_return(Session *session)
+{
+    session_emit(session, EFFECT_ASK_RETURN, session->path, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, SESSION_ASK_DEADLINE_MS, NULL);
+}
+
 static void
 begin_pause(Session *session)
 {
@@ -337,6 +347,12 @@ void
 session_attend(Session *session)
 {
     switch (session->state) {
+    case STATE_SWITCHOVER:
+        if (session->role == ROLE_SOURCE && session->return_wanted)
+            session_ask_return(session);
+        else if (session->role == ROLE_SOURCE && session->paths > 0)
+            session_emit(session, EFFECT_START_STATE_TIMER, LOOK_INTERVAL_MS, NULL);
+        break;
     case STATE_POSTCOPY_ACTIVE:
         if (session->role == ROLE_DESTINATION && !session->finish_called)
             session_emit(session, EFFECT_START_STATE_TIMER, FINISH_DEADLINE_MS, NULL);
@@ -384,6 +400,7 @@ enter(Session *session, MigrationState to)
     case STATE_POSTCOPY_PAUSED:
         enter_paused(session, from);
         break;
+    case STATE_SWITCHOVER:
     case STATE_POSTCOPY_RECOVER_SETUP:
     case STATE_POSTCOPY_RECOVER:
         session_attend(session);
@@ -497,9 +514,16 @@ session_get_recoveries(const Session *session)
 }
 
 gboolean
+session_wants_return(const Session *session)
+{
+    return session->return_wanted && session->state == STATE_SWITCHOVER;
+}
+
+gboolean
 session_holds_callers(const Session *session)
 {
-    return !migration_state_is_terminal(session->state) && session_recovers_itself(session);
+    return !migration_state_is_terminal(session->state) &&
+           (session_wants_return(session) || session_recovers_itself(session));
 }
 
 gboolean

@@ -140,6 +140,8 @@ gboolean session_may_break(const Session *session);
  * and we are the ones who bring it on. FALSE during an operator's pause, with manual recovery, with
  * a peer that cannot be asked, after giving up, and in a terminal state.
  */
+/** Source: whether the guest is stopped until the destination has said whether it runs there. */
+gboolean session_wants_return(const Session *session);
 gboolean session_holds_callers(const Session *session);
 
 /** Whether a pause that a person asked for has yet to come. */

@@ -37,13 +37,17 @@ typedef enum {
     MESSAGE_RECOVER = 1,     /* listen for a resumed migration */
     MESSAGE_PAUSED = 2,      /* a person paused it: do not hold the client's call */
     MESSAGE_ASK_RUNNING = 3, /* does the guest run there? Answered when it does. */
+    /* Was the guest of a precopy migration started? It is not to be if it was not. text: the UUID
+     * of the domain, for a destination that has forgotten the migration. */
+    MESSAGE_RETURN = 4,
     /* the destination answers */
     MESSAGE_ARMED = 0x81,     /* number: the port its QEMU listens on */
-    MESSAGE_COMPLETED = 0x82, /* it has all memory */
+    MESSAGE_COMPLETED = 0x82, /* it has all memory, and owns the guest */
     MESSAGE_REFUSED = 0x83,   /* text: why */
     MESSAGE_NOTED = 0x84,
     MESSAGE_RUNNING = 0x85,
-    MESSAGE_OVER = 0x86, /* text: how the migration ended, which is not well */
+    MESSAGE_OVER = 0x86,     /* text: how the migration ended, which is not well */
+    MESSAGE_RETURNED = 0x87, /* the guest was not started there, and will not be */
 } MessageType;
 
 typedef struct {

@@ -10,7 +10,9 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "run/confirm.h"
 #include "run/error.h"
+#include "run/finish.h"
 #include "run/host.h"
 #include "run/listeners.h"
 #include "run/migration.h"
@@ -115,8 +117,8 @@ calls_finish(virConnectPtr dconn,
                                                        cookieinlen, cookieout, cookieoutlen, flags,
                                                        cancelled);
     }
-    return phases_finish(dconn, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen,
-                         flags, cancelled);
+    return finish_call(dconn, params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen,
+                       flags, cancelled);
 }
 
 static int
@@ -139,7 +141,7 @@ calls_confirm(virDomainPtr dom,
         return TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
                                                         flags, cancelled);
     }
-    return phases_confirm(dom, params, nparams, cookiein, cookieinlen, flags, cancelled);
+    return confirm_call(dom, params, nparams, cookiein, cookieinlen, flags, cancelled);
 }
 
 /* --- a person's pause --- */
@@ -185,6 +187,14 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
         rc = 0;
     }
     return rc;
+}
+
+static int
+calls_resume(virDomainPtr dom)
+{
+    int rc;
+
+    return confirm_resume(dom, &rc) ? rc : TABLE_STOCK(domainResume)(dom);
 }
 
 /* --- policies --- */
@@ -263,6 +273,7 @@ calls_overrides(gsize *n)
         TABLE_OVERRIDE(domainMigrateFinish3Params,  calls_finish),
         TABLE_OVERRIDE(domainMigrateConfirm3Params, calls_confirm),
         TABLE_OVERRIDE(domainAbortJobFlags,         calls_abort_job),
+        TABLE_OVERRIDE(domainResume,                calls_resume),
         TABLE_OVERRIDE(domainDefineXML,             calls_define),
         TABLE_OVERRIDE(domainDefineXMLFlags,        calls_define_flags),
         TABLE_OVERRIDE(domainCreateXML,             calls_create),

@@ -1,9 +1,11 @@
 /*
- * connection.c: the client's connection to a destination, kept open while the guest depends on it
+ * connection.c: the client's connection, kept open while the guest depends on it
  *
- * A reference alone keeps libvirt from closing it. Before postcopy a client that is gone must be
- * missed, though: then nobody but us has a reference, which is looked for every second, since
- * libvirt tells nobody on the server's side.
+ * A reference alone keeps libvirt from closing it. On the source that is for a daemon that stops:
+ * it closes its clients' connections when it no longer listens to QEMU, and would wait for QEMU's
+ * answer for ever (qemuMigrationAnyConnectionClosed(), src/qemu/qemu_migration.c, 11.3.0). Before
+ * postcopy a client that is gone must be missed, though: then nobody but us has a reference, which
+ * is looked for every second, since libvirt tells nobody on the server's side.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -56,10 +58,11 @@ look_cb(gpointer opaque)
 {
     Migration *migration = opaque;
 
-    if (session_get_owner(migration->session) == OWNER_DESTINATION)
+    if (migration->role == ROLE_DESTINATION &&
+        session_get_owner(migration->session) == OWNER_DESTINATION)
         return G_SOURCE_CONTINUE;
     if (is_client_gone(migration)) {
-        g_message("migration %s: the client is gone before postcopy", migration->id);
+        g_message("migration %s: the client is gone", migration->id);
         connection_drop(migration);
     }
     return G_SOURCE_CONTINUE;

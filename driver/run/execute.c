@@ -7,9 +7,10 @@
 
 #include "run/command.h"
 #include "run/connection.h"
+#include "run/finish.h"
 #include "run/host.h"
 #include "run/migration-priv.h"
-#include "run/phases.h"
+#include "run/outcome.h"
 #include "run/turns.h"
 #include "stock/error.h"
 
@@ -22,6 +23,8 @@ G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
 #define RECOVER_AT_ONCE 16
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
+/* After so many questions in a row that nobody answered, who waits for the answer is told. */
+#define WARN_AFTER 2
 
 /* --- the other host --- */
 
@@ -37,6 +40,8 @@ event_of_answer(MessageType type)
         return EVENT_PEER_RUNNING;
     case MESSAGE_OVER:
         return EVENT_PEER_OVER;
+    case MESSAGE_RETURNED:
+        return EVENT_PEER_RETURNED;
     default:
         return EVENT_PEER_REFUSED;
     }
@@ -50,6 +55,11 @@ count_call(Migration *migration, const Message *answer, const GError *error)
     if (migration->calls_in_vain == 1)
         g_message("migration %s: the destination does not answer (%s); it is asked on",
                   migration->id, error->message);
+    if (migration->calls_in_vain == WARN_AFTER && migration->wants_return)
+        g_warning("migration %s: whether domain %s was started on the destination cannot be asked "
+                  "(%s): it stays stopped here until that is known. If it is certain that it does "
+                  "not run there, 'virsh resume %s' lets it run here",
+                  migration->id, migration->name, error->message, migration->name);
 }
 
 static void
@@ -64,7 +74,7 @@ ask_done(
         g_free(migration->resume_host);
         migration->resume_host = g_strdup(host);
     }
-    if (answer && answer->type == MESSAGE_REFUSED)
+    if (answer && answer->type == MESSAGE_REFUSED && !migration->wants_return)
         g_message("migration %s: the destination cannot recover it now: %s", migration->id,
                   answer->text);
     if (answer)
@@ -82,6 +92,9 @@ call_peer(Migration *migration, guint n_ways, guint path, MessageType type, Peer
     g_autofree PeerWay *ways = g_new(PeerWay, n_ways);
     Message message = {.type = type};
 
+    /* A destination that has forgotten the migration knows the domain. */
+    if (type == MESSAGE_RETURN)
+        message_set_text(&message, migration->status->uuid);
     for (guint i = 0; i < n_ways; i++) {
         const MigrationPath *way = g_ptr_array_index(migration->paths, (path + i) % n_ways);
 
@@ -232,30 +245,38 @@ break_channel(Migration *migration)
         g_message("migration %s: broke %u connection(s) of the channel", migration->id, broken);
 }
 
-/* A thread of its own: it lasts as long as the rest of the migration. */
+/* Threads of their own: Finish lasts as long as the rest of the migration. */
 static gpointer
 finish_thread(gpointer opaque)
 {
     g_autoptr(Migration) migration = opaque;
 
     stock_become_system();
-    phases_finish_ourselves(migration);
+    finish_ourselves(migration);
+    return NULL;
+}
+
+static gpointer
+cancel_finish_thread(gpointer opaque)
+{
+    g_autoptr(Migration) migration = opaque;
+
+    stock_become_system();
+    finish_cancel(migration);
     return NULL;
 }
 
 static void
-finish(Migration *migration)
+finish(Migration *migration, GThreadFunc fn)
 {
     g_autoptr(GError) error = NULL;
-    GThread *thread =
-        g_thread_try_new("holdfast-finish", finish_thread, migration_ref(migration), &error);
+    GThread *thread = g_thread_try_new("holdfast-finish", fn, migration_ref(migration), &error);
 
     if (thread) {
         g_thread_unref(thread);
         return;
     }
-    g_warning("migration %s: cannot start the guest in place of the client: %s", migration->id,
-              error->message);
+    g_warning("migration %s: no thread for Finish: %s", migration->id, error->message);
     migration_unref(migration);
 }
 
@@ -391,13 +412,25 @@ execute(Migration *migration, const Effect *effect)
         arm(migration, effect->number);
         break;
     case EFFECT_FINISH:
-        finish(migration);
+    case EFFECT_CANCEL_FINISH:
+        finish(migration, effect->type == EFFECT_FINISH ? finish_thread : cancel_finish_thread);
+        break;
+    case EFFECT_ASK_RETURN:
+        ask_peer(migration, effect->number, MESSAGE_RETURN);
+        break;
+    case EFFECT_ABORT:
+    case EFFECT_LOOK:
+        host_run(effect->type == EFFECT_ABORT ? outcome_abort_job : outcome_look_job,
+                 migration_ref(migration));
         break;
     case EFFECT_REPLY_ARMED:
         reply_armed(migration, effect->number);
         break;
     case EFFECT_REPLY_COMPLETED:
         reply(migration, MESSAGE_COMPLETED, 0, NULL);
+        break;
+    case EFFECT_REPLY_RETURNED:
+        reply(migration, MESSAGE_RETURNED, 0, NULL);
         break;
     case EFFECT_REPLY_REFUSED:
         reply(migration, MESSAGE_REFUSED, 0, effect->text);

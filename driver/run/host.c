@@ -315,4 +315,5 @@ void
 host_stop(void)
 {
     migration_release_all();
+    migration_stop_all();
 }

@@ -46,16 +46,17 @@ struct Migration {
     /* under the registry's lock */
     Status *status;
     Secret secret;
-    gboolean holds;     /* session_holds_callers() */
-    gboolean may_break; /* session_may_break() */
-    gboolean pausing;   /* session_is_pausing() */
+    gboolean holds;        /* session_holds_callers() */
+    gboolean may_break;    /* session_may_break() */
+    gboolean pausing;      /* session_is_pausing() */
+    gboolean wants_return; /* session_wants_return() */
     gboolean has_peer;
     gboolean can_ask;
     gboolean undefine;
     gboolean undefine_taken;
     guint confirms;
     gboolean finish_claimed;
-    virConnectPtr dconn; /* destination: the client's */
+    virConnectPtr dconn; /* the client's to this host */
 
     /* the engine thread's */
     Session *session;

@@ -153,6 +153,7 @@ migration_put_snapshot(Migration *migration, EventType event)
     migration->holds = session_holds_callers(migration->session);
     migration->may_break = session_may_break(migration->session);
     migration->pausing = session_is_pausing(migration->session);
+    migration->wants_return = session_wants_return(migration->session);
     migration->has_peer = migration->peer_port != 0;
     migration->can_ask = migration_count_ways(migration) > 0;
     g_cond_broadcast(&registry.changed);
@@ -361,6 +362,12 @@ migration_has_peer(Migration *migration)
 }
 
 gboolean
+migration_wants_return(Migration *migration)
+{
+    return read_flag(&migration->wants_return);
+}
+
+gboolean
 migration_can_ask(Migration *migration)
 {
     return read_flag(&migration->can_ask);
@@ -391,6 +398,15 @@ migration_claim_finish(Migration *migration)
     if (mine)
         migration_tell(migration, EVENT_FINISH_CALLED, 0, NULL);
     return mine;
+}
+
+void
+migration_release_finish(Migration *migration)
+{
+    g_mutex_lock(&registry.lock);
+    migration->finish_claimed = FALSE;
+    g_mutex_unlock(&registry.lock);
+    migration_tell(migration, EVENT_FINISH_FAILED, 0, NULL);
 }
 
 gboolean

@@ -156,6 +156,9 @@ gboolean migration_let_run(Migration *migration);
 /** migration_release_all: ends all waits of now and later; the daemon stops. Any thread. */
 void migration_release_all(void);
 
+/** migration_stop_all: tells all that the daemon stops. Any thread. */
+void migration_stop_all(void);
+
 typedef void (*MigrationWhenFn)(const Status *status, gpointer opaque);
 
 /** migration_when: the same without blocking; @fn is called once. Engine thread only. */
@@ -177,15 +180,21 @@ gboolean migration_may_break(Migration *migration);
 /** session_holds_callers() of the latest snapshot. Any thread. */
 gboolean migration_holds_callers(Migration *migration);
 
-/* The client's connection to this destination. libvirt destroys the incoming domain when it closes
- * (qemuProcessAutoDestroy(), src/qemu/qemu_process.c, 11.3.0), which in postcopy would lose the
- * guest: it is kept open until the migration is over, or the client is gone before postcopy. */
+/** session_wants_return() of the latest snapshot. Any thread. */
+gboolean migration_wants_return(Migration *migration);
+
+/* The client's connection to this host. At a destination libvirt destroys the incoming domain when
+ * it closes (qemuProcessAutoDestroy(), src/qemu/qemu_process.c, 11.3.0), which in postcopy would
+ * lose the guest: it is kept open until the migration is over, or the client is gone before
+ * postcopy. At a source it is kept until the client is gone. */
 void migration_keep_connection(Migration *migration, virConnectPtr dconn);
 /** A reference, or NULL. */
 virConnectPtr migration_get_connection(Migration *migration);
 
 /** Whether the caller is the one to call libvirt's Finish; every later caller waits for its end. */
 gboolean migration_claim_finish(Migration *migration);
+/** It has ended without having started the guest, which is still here: the next may be called. */
+void migration_release_finish(Migration *migration);
 
 /* While a client's Confirm is at work on the source, it is the one to undefine the domain. */
 void migration_begin_confirm(Migration *migration);

@@ -5,12 +5,17 @@
  */
 #include "run/observe.h"
 
+#include <string.h>
+
 #include <libvirt/virterror.h>
 
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/outcome.h"
+#include "stock/domain.h"
 #include "stock/hooks.h"
+#include "stock/qmp.h"
+#include "util/uuid.h"
 
 /* On the thread of the domain's monitor, which is locked: look up and post, no more. */
 static void
@@ -57,11 +62,12 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
     unsigned char uuid[VIR_UUID_BUFLEN];
     g_autoptr(Migration) migration = NULL;
 
-    if (virDomainGetUUID(domain, uuid) < 0)
+    if (virDomainGetUUID(domain, uuid) < 0 || !(migration = migration_find(uuid)))
         return 0;
-    migration = migration_find(uuid);
-    if (!migration)
-        return 0;
+    /* Whatever becomes of Finish: from now on the guest is this host's. */
+    if (migration->role == ROLE_DESTINATION && event == VIR_DOMAIN_EVENT_RESUMED &&
+        detail == VIR_DOMAIN_EVENT_RESUMED_MIGRATED)
+        migration_post(migration, EVENT_GUEST_STARTED, 0, NULL);
     if (event == VIR_DOMAIN_EVENT_RESUMED && detail != VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
     if (event != VIR_DOMAIN_EVENT_STOPPED)
@@ -90,6 +96,75 @@ observe_domains(virConnectPtr connection)
 }
 
 /* --- the source asks --- */
+
+typedef struct {
+    PeerQuestion *question;
+    guint8 uuid[UUID_BYTES]; /* of the domain */
+    MessageType answer;
+    const char *text;
+} Judgement;
+
+static gboolean
+judged_cb(gpointer opaque)
+{
+    Judgement *judgement = opaque;
+
+    peer_question_answer(judgement->question, judgement->answer, 0, judgement->text);
+    g_free(judgement);
+    return G_SOURCE_REMOVE;
+}
+
+static MessageType
+judge_domain(virDomainPtr domain)
+{
+    StockJob job = {0};
+    /* Waits until libvirt has reconnected to its QEMU, or killed it. */
+    g_autofree char *reply = qmp_execute(domain, "{\"execute\":\"query-status\"}", NULL);
+
+    if (!stock_domain_job(domain, &job) || !job.active)
+        return MESSAGE_RETURNED;
+    return reply && job.async == STOCK_ASYNC_NONE ? MESSAGE_COMPLETED : MESSAGE_REFUSED;
+}
+
+/* A source that wants its guest back, and a migration that has ended here before the daemon was
+ * restarted: the journal forgets those, libvirt knows where the guest is. */
+static void
+judge_job(gpointer opaque, gpointer unused)
+{
+    Judgement *judgement = opaque;
+    virConnectPtr connection = host_connect();
+    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, judgement->uuid) : NULL;
+
+    judgement->answer = MESSAGE_REFUSED;
+    judgement->text = "it is not known yet";
+    if (domain)
+        judgement->answer = judge_domain(domain);
+    else if (connection && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+        judgement->answer = MESSAGE_RETURNED;
+    if (domain)
+        virDomainFree(domain);
+    if (connection)
+        virConnectClose(connection);
+    host_post(judged_cb, judgement);
+}
+
+static void
+answer_unknown(PeerQuestion *question)
+{
+    const Message *message = peer_question_get(question);
+    Judgement *judgement;
+    guint8 uuid[UUID_BYTES];
+
+    if (message->type != MESSAGE_RETURN || !uuid_parse(message->text, uuid)) {
+        peer_question_answer(question, MESSAGE_REFUSED, 0,
+                             "this migration is not known on the destination");
+        return;
+    }
+    judgement = g_new0(Judgement, 1);
+    judgement->question = question;
+    memcpy(judgement->uuid, uuid, sizeof(uuid));
+    host_run(judge_job, judgement);
+}
 
 /* The source asks anew when it has lost the connection of an earlier question. */
 static void
@@ -126,8 +201,7 @@ observe_question(PeerQuestion *question, gpointer opaque)
     g_autoptr(Migration) migration = migration_find_by_secret(&message->secret);
 
     if (!migration) {
-        peer_question_answer(question, MESSAGE_REFUSED, 0,
-                             "this migration is not known on the destination");
+        answer_unknown(question);
         return;
     }
     switch (message->type) {
@@ -136,7 +210,11 @@ observe_question(PeerQuestion *question, gpointer opaque)
         break;
     case MESSAGE_ASK_RUNNING:
         take_question(migration, question);
-        migration_step(migration, EVENT_PEER_ASKS_RUNNING, message->number, NULL);
+        migration_step(migration, EVENT_PEER_ASKS_RUNNING, 0, NULL);
+        break;
+    case MESSAGE_RETURN:
+        take_question(migration, question);
+        migration_step(migration, EVENT_PEER_RETURN, 0, NULL);
         break;
     case MESSAGE_PAUSED:
         peer_question_answer(question, MESSAGE_NOTED, 0, NULL);

@@ -19,6 +19,23 @@ outcome_is_lost(const Status *status)
            (migration_state_is_terminal(status->state) || status->state == STATE_POSTCOPY_PAUSED);
 }
 
+void
+outcome_tell(Migration *migration, EventType type)
+{
+    migration_tell(migration, type, 0,
+                   type == EVENT_CALL_COMPLETED ? NULL : virGetLastErrorMessage());
+}
+
+MigrationState
+outcome_fetch_state(Migration *migration)
+{
+    g_autoptr(Status) status = NULL;
+
+    migration_sync(migration);
+    status = migration_get_status(migration);
+    return status->state;
+}
+
 int
 outcome_raise(const Status *status)
 {
@@ -81,6 +98,136 @@ outcome_wait_source(Migration *migration)
     gboolean forgotten = migration_is_to_undefine(migration);
 
     migration_poll(migration, is_source_over, &forgotten);
+}
+
+gboolean
+outcome_is_active(Migration *migration, virConnectPtr connection)
+{
+    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(connection, migration_get_uuid(migration));
+    StockJob job = {0};
+    gboolean active = dom && stock_domain_job(dom, &job) && job.active;
+
+    if (dom)
+        virDomainFree(dom);
+    virResetLastError();
+    return active;
+}
+
+/* The domain on our own connection, or NULL. */
+static virDomainPtr
+find_own(Migration *migration)
+{
+    virConnectPtr connection = host_connect();
+    virDomainPtr dom =
+        connection ? virDomainLookupByUUID(connection, migration_get_uuid(migration)) : NULL;
+
+    if (connection)
+        virConnectClose(connection);
+    return dom;
+}
+
+void
+outcome_abort_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+    virDomainPtr dom = find_own(migration);
+
+    if (dom && virDomainAbortJob(dom) < 0)
+        g_message("migration %s: cannot cancel it: %s", migration_get_id(migration),
+                  virGetLastErrorMessage());
+    if (dom)
+        virDomainFree(dom);
+}
+
+static gboolean
+is_abandoned(Migration *migration)
+{
+    virDomainPtr dom = find_own(migration);
+    StockJob job = {0};
+    int state = VIR_DOMAIN_NOSTATE;
+    gboolean abandoned = dom && !migration_is_confirmed(migration) &&
+                         virDomainGetState(dom, &state, NULL, 0) == 0 &&
+                         state == VIR_DOMAIN_PAUSED && stock_domain_job(dom, &job) && job.active &&
+                         job.async == STOCK_ASYNC_NONE;
+
+    if (dom)
+        virDomainFree(dom);
+    return abandoned;
+}
+
+static void
+settle(Migration *migration, virDomainPtr dom, MigrationState outcome)
+{
+    int state = VIR_DOMAIN_NOSTATE, reason = 0;
+
+    if (virDomainGetState(dom, &state, &reason, 0) < 0 || state != VIR_DOMAIN_PAUSED)
+        return;
+    if (outcome == STATE_COMPLETED) {
+        g_message("migration %s: domain %s runs on the destination; its remains here are destroyed",
+                  migration_get_id(migration), migration_get_name(migration));
+        if (virDomainDestroy(dom) < 0)
+            g_warning("migration %s: cannot destroy domain %s, which runs on the destination: %s; "
+                      "do it with virsh destroy, and do not resume it",
+                      migration_get_id(migration), migration_get_name(migration),
+                      virGetLastErrorMessage());
+        else if (migration_take_undefine(migration))
+            outcome_undefine_source(migration);
+    } else if (outcome == STATE_CANCELLED && reason == VIR_DOMAIN_PAUSED_MIGRATION) {
+        g_message("migration %s: domain %s does not run on the destination and goes on here",
+                  migration_get_id(migration), migration_get_name(migration));
+        if (virDomainResume(dom) < 0)
+            g_warning("migration %s: domain %s does not go on: %s; try it with virsh resume",
+                      migration_get_id(migration), migration_get_name(migration),
+                      virGetLastErrorMessage());
+    }
+}
+
+static void
+settle_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+    g_autoptr(Status) status = migration_get_status(migration);
+    virDomainPtr dom = find_own(migration);
+
+    if (dom) {
+        settle(migration, dom, status->state);
+        virDomainFree(dom);
+    }
+}
+
+static void
+settled_cb(const Status *status, gpointer migration)
+{
+    if (migration_state_is_terminal(status->state))
+        host_run(settle_job, migration);
+    else
+        migration_unref(migration); /* the daemon stops */
+}
+
+static gboolean
+settle_cb(gpointer migration)
+{
+    migration_when(migration, MIGRATION_SETTLED, 0, settled_cb, migration);
+    return G_SOURCE_REMOVE;
+}
+
+void
+outcome_settle_source(Migration *migration)
+{
+    g_message("migration %s of domain %s: nobody confirms it; the destination is asked whether it "
+              "has started the guest",
+              migration_get_id(migration), migration_get_name(migration));
+    migration_tell(migration, EVENT_RETURN_REQUESTED, 0, NULL);
+    host_post(settle_cb, migration_ref(migration));
+}
+
+void
+outcome_look_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+
+    if (is_abandoned(migration))
+        outcome_settle_source(migration);
 }
 
 /* The client asked for --undefinesource, but there is no client any more: stock libvirt, which

@@ -17,6 +17,12 @@
 /** Whether the migration does not go on by itself: failed, paused by a person, given up. */
 gboolean outcome_is_lost(const Status *status);
 
+/** Tells the engine what a call came to, with the thread's libvirt error if it failed. */
+void outcome_tell(Migration *migration, EventType type);
+
+/** The state once the engine has taken in what was told. Not on the engine thread. */
+MigrationState outcome_fetch_state(Migration *migration);
+
 /** Sets the thread's libvirt error to what became of the migration. Returns: -1. */
 int outcome_raise(const Status *status);
 
@@ -25,6 +31,24 @@ virDomainPtr outcome_get_destination(Migration *migration, virConnectPtr dconn);
 
 /** Until the domain is no longer active on the source, and forgotten if that was asked for. */
 void outcome_wait_source(Migration *migration);
+
+/* For host_run(): they take over a reference to a Migration. */
+/** Cancels a migration in precopy, whose call then ends. */
+void outcome_abort_job(gpointer migration, gpointer unused);
+/** outcome_settle_source() if the guest is stopped for a migration that libvirt's API has let go
+ * of: no client is left to call Confirm. */
+void outcome_look_job(gpointer migration, gpointer unused);
+
+/** Whether the domain runs or is stopped in memory on this host. FALSE with no error set. */
+gboolean outcome_is_active(Migration *migration, virConnectPtr connection);
+
+/**
+ * outcome_settle_source: Confirm's part for a migration that nobody confirms
+ *
+ * Has the destination asked whether it has started the guest; then, on a thread of the pool, either
+ * destroys the domain here or lets it run on. Returns at once; not on the engine thread.
+ */
+void outcome_settle_source(Migration *migration);
 
 /** Forgets the domain on the source, once libvirt has ended the migration there. May block. */
 void outcome_undefine_source(Migration *migration);

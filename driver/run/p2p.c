@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "run/dconn.h"
+#include "run/confirm.h"
 #include "run/host.h"
 #include "run/migration.h"
 #include "run/outcome.h"
@@ -170,8 +171,8 @@ finish(Run *run, gboolean cancelled)
 static void
 confirm(Run *run, gboolean cancelled)
 {
-    if (phases_confirm(run->dom, run->params.list, run->params.n, run->cookie, run->cookielen,
-                       run->flags, cancelled) < 0)
+    if (confirm_call(run->dom, run->params.list, run->params.n, run->cookie, run->cookielen,
+                     run->flags, cancelled) < 0)
         g_warning("domain %s: the source could not end its migration: %s",
                   virDomainGetName(run->dom), virGetLastErrorMessage());
 }

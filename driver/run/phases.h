@@ -8,8 +8,8 @@
  *      source                         destination
  *      Begin      cookie: id ------>  Prepare
  *      Perform  <------ id, port      (its reply)
- *                                     Finish     waits while postcopy is paused
- *      Confirm                        waits as well, if Finish got lost
+ *                                     Finish     finish.h: waits while postcopy is paused
+ *      Confirm                        confirm.h: waits as well, if Finish got lost
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -45,24 +45,3 @@ int phases_perform(virDomainPtr dom,
                    char **cookieout,
                    int *cookieoutlen,
                    unsigned int flags);
-
-virDomainPtr phases_finish(virConnectPtr dconn,
-                           virTypedParameterPtr params,
-                           int nparams,
-                           const char *cookiein,
-                           int cookieinlen,
-                           char **cookieout,
-                           int *cookieoutlen,
-                           unsigned int flags,
-                           int cancelled);
-
-/** Finish in place of a client that has not called it. On a thread of its own: it lasts long. */
-void phases_finish_ourselves(Migration *migration);
-
-int phases_confirm(virDomainPtr dom,
-                   virTypedParameterPtr params,
-                   int nparams,
-                   const char *cookiein,
-                   int cookieinlen,
-                   unsigned int flags,
-                   int cancelled);

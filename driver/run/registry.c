@@ -181,6 +181,19 @@ registry_add_restored(Migration *migration)
 }
 
 void
+migration_stop_all(void)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)migration_unref);
+
+    g_mutex_lock(&registry.lock);
+    for (GList *link = registry.all.head; link; link = link->next)
+        g_ptr_array_add(all, migration_ref(link->data));
+    g_mutex_unlock(&registry.lock);
+    for (guint i = 0; i < all->len; i++)
+        migration_post(all->pdata[i], EVENT_DAEMON_STOPS, 0, NULL);
+}
+
+void
 migration_forget(const unsigned char *uuid)
 {
     Migration *forgotten = NULL;

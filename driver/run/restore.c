@@ -5,6 +5,8 @@
  */
 #include "run/restore.h"
 
+#include <unistd.h>
+
 #include <libvirt/virterror.h>
 
 #include "run/host.h"
@@ -13,7 +15,37 @@
 #include "run/outcome.h"
 #include "stock/domain.h"
 #include "stock/qmp.h"
+#include "stock/statusfile.h"
 #include "util/uuid.h"
+
+/* What is left of a source whose migration had not come to postcopy. */
+static EventType
+judge_source(MigrationState state, const RestoreSight *sight)
+{
+    if (sight->state == VIR_DOMAIN_RUNNING)
+        return EVENT_CALL_FAILED; /* libvirt has cancelled it */
+    if (sight->reason == VIR_DOMAIN_PAUSED_POSTCOPY ||
+        sight->reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+        return EVENT_RESTORED; /* further than the journal: QEMU tells */
+    /* All memory was sent, and Confirm was not called: libvirt leaves it as it is
+     * (qemuProcessRecoverMigrationOut(), src/qemu/qemu_process.c, 11.3.0). */
+    return sight->reason == VIR_DOMAIN_PAUSED_MIGRATION || state == STATE_SWITCHOVER
+               ? EVENT_RETURN_REQUESTED
+               : EVENT_CALL_FAILED;
+}
+
+/* libvirt kills a destination whose Finish had not started it (qemuProcessRecoverMigrationIn()):
+ * one that is still there was started, or left stopped as was asked. */
+static EventType
+judge_destination(const RestoreSight *sight)
+{
+    gboolean postcopy =
+        sight->state == VIR_DOMAIN_RUNNING && (sight->reason == VIR_DOMAIN_RUNNING_POSTCOPY ||
+                                               sight->reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED);
+
+    /* Further than the journal: jobs are kept in postcopy alone. */
+    return postcopy || sight->has_job ? EVENT_QEMU_POSTCOPY_ACTIVE : EVENT_CALL_COMPLETED;
+}
 
 /* libvirt writes state and reason to its status file at each change and has them back before it has
  * talked to QEMU; its migration jobs only later (qemuProcessReconnect(), src/qemu/qemu_process.c,
@@ -25,21 +57,18 @@ restore_judge(MigrationRole role, MigrationState state, const RestoreSight *sigh
 
     if (!sight->exists)
         return role == ROLE_SOURCE && postcopy ? EVENT_CALL_COMPLETED : EVENT_QEMU_GONE;
-    switch (sight->state) {
-    case VIR_DOMAIN_SHUTOFF:
+    if (sight->state == VIR_DOMAIN_SHUTOFF)
         return role == ROLE_SOURCE && sight->reason == VIR_DOMAIN_SHUTOFF_MIGRATED
                    ? EVENT_CALL_COMPLETED
                    : EVENT_QEMU_GONE;
-    case VIR_DOMAIN_RUNNING:
-        if (role == ROLE_SOURCE)
-            return EVENT_CALL_FAILED;
-        return !sight->has_job && sight->reason == VIR_DOMAIN_RUNNING_MIGRATED
-                   ? EVENT_CALL_COMPLETED
-                   : EVENT_RESTORED;
-    default:
-        /* Before postcopy libvirt itself cancels what it finds. */
-        return postcopy ? EVENT_RESTORED : EVENT_CALL_FAILED;
-    }
+    if (!postcopy)
+        return role == ROLE_SOURCE ? judge_source(state, sight) : judge_destination(sight);
+    if (sight->state != VIR_DOMAIN_RUNNING)
+        return EVENT_RESTORED;
+    if (role == ROLE_SOURCE)
+        return EVENT_CALL_FAILED;
+    return !sight->has_job && sight->reason == VIR_DOMAIN_RUNNING_MIGRATED ? EVENT_CALL_COMPLETED
+                                                                           : EVENT_RESTORED;
 }
 
 static gboolean
@@ -73,6 +102,14 @@ tell_qemu_status(Migration *migration, virDomainPtr domain)
         migration_post(migration, type, 0, NULL);
 }
 
+/* Before postcopy, where QEMU's main loop never waits for a page, a command waits until libvirt has
+ * reconnected, and with that has cancelled, killed or kept the domain. */
+static void
+wait_reconnected(virDomainPtr domain)
+{
+    g_autofree char *reply = qmp_execute(domain, "{\"execute\":\"query-status\"}", NULL);
+}
+
 static void
 take_up(Migration *migration, virConnectPtr connection)
 {
@@ -82,6 +119,8 @@ take_up(Migration *migration, virConnectPtr connection)
     pid_t pid = 0;
     EventType type;
 
+    if (domain && !migration_state_is_postcopy(status->state))
+        wait_reconnected(domain);
     look(domain, &sight, &pid);
     type = restore_judge(migration->role, status->state, &sight);
     g_message("migration %s of domain %s (%s): found %s after a restart of the daemon: %s",
@@ -90,7 +129,13 @@ take_up(Migration *migration, virConnectPtr connection)
     migration_set_channel(migration, pid, 0);
     if (type == EVENT_RESTORED && migration->role == ROLE_SOURCE)
         tell_qemu_status(migration, domain);
-    migration_post(migration, type, 0, "the daemon was restarted");
+    if (type == EVENT_RETURN_REQUESTED && migration_can_ask(migration)) {
+        outcome_settle_source(migration);
+    } else {
+        if (type == EVENT_RETURN_REQUESTED)
+            type = EVENT_CALL_FAILED; /* nobody to ask: as libvirt leaves it */
+        migration_post(migration, type, 0, "the daemon was restarted");
+    }
     if (migration->role == ROLE_DESTINATION && sight.state == VIR_DOMAIN_RUNNING)
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
     if (type == EVENT_CALL_COMPLETED && migration->role == ROLE_SOURCE &&
@@ -99,6 +144,30 @@ take_up(Migration *migration, virConnectPtr connection)
     if (domain)
         virDomainFree(domain);
     virResetLastError();
+}
+
+/* A destination in postcopy that nobody has started yet: it has the guest, and libvirt would kill
+ * it. Kept, it is started by us when Finish is overdue. Before libvirt reads its files. */
+static void
+keep_unfinished(JournalRecord *record)
+{
+    g_autofree char *path = statusfile_get_path(geteuid() == 0, record->name);
+    g_autofree char *text = NULL;
+    g_autofree char *kept = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (g_file_get_contents(path, &text, NULL, NULL))
+        kept = statusfile_keep_incoming(text);
+    if (!kept)
+        return;
+    if (!g_file_set_contents_full(path, kept, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error)) {
+        g_warning("migration %s: libvirt will kill domain %s, whose migration was not finished: %s",
+                  record->id, record->name, error->message);
+        return;
+    }
+    g_message("migration %s: domain %s, in postcopy and not started yet, is kept", record->id,
+              record->name);
+    record->memory.finish_called = FALSE;
 }
 
 static void
@@ -112,6 +181,8 @@ restore_one(JournalRecord *record, gpointer opaque)
 
     if (!uuid_parse(record->uuid, uuid))
         return;
+    if (record->role == ROLE_DESTINATION && migration_state_is_postcopy(record->memory.state))
+        keep_unfinished(record);
     migration = migration_restore(record, uuid, policy ? policy : defaults);
     if (migration)
         g_ptr_array_add(opaque, g_steal_pointer(&migration));

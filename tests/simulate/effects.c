@@ -271,6 +271,12 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     case EFFECT_STOP_GIVE_UP_TIMER:
         daemon->give_up_timer++;
         break;
+    case EFFECT_ASK_RETURN:
+    case EFFECT_ABORT:
+    case EFFECT_LOOK:
+    case EFFECT_CANCEL_FINISH:
+    case EFFECT_REPLY_RETURNED:
+        break; /* not simulated: the end of precopy without Finish's answer */
     case EFFECT_END:
         effects_end(world, host);
         break;

@@ -8,7 +8,6 @@
  */
 #include "run/execute.h"
 
-#include <glib-object.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -172,7 +171,7 @@ give_destination(void)
 }
 
 static void
-pair_start(void)
+pair_prepare(void)
 {
     g_autoptr(Policy) policy = policy_default();
     Secret secret;
@@ -190,8 +189,14 @@ pair_start(void)
     migration_set_secret(pair.destination, &secret);
     give_destination();
     migration_set_source(pair.destination, "a.example");
-    g_assert_true(migration_claim_finish(pair.destination));
     emit_both("active");
+}
+
+static void
+pair_start(void)
+{
+    pair_prepare();
+    g_assert_true(migration_claim_finish(pair.destination));
     /* Statuses that mean nothing to the engine. */
     emit_both("wait-unplug");
     emit_both("no such status");
@@ -202,34 +207,11 @@ pair_start(void)
     g_assert_true(migration_let_run(pair.source));
 }
 
-static gboolean
-is_mine_alone(gpointer opaque)
-{
-    return g_atomic_ref_count_compare(&((Migration *)opaque)->refs, 1);
-}
-
-/* What runs for a migration that is over is let go within a few turns of the engine. */
-static void
-drop(Migration *migration)
-{
-    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
-
-    migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
-    migration_forget(migration_get_uuid(migration));
-    world_settle();
-    while (!is_mine_alone(migration)) {
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        world_settle();
-        g_thread_yield();
-    }
-    migration_unref(migration);
-}
-
 static void
 pair_stop(void)
 {
-    drop(pair.source);
-    drop(pair.destination);
+    world_drop(pair.source);
+    world_drop(pair.destination);
     world_on_engine(stop_server, NULL);
     world_stop();
     g_string_free(pair.commands, TRUE);
@@ -588,7 +570,7 @@ test_ended_while_asking(void)
     migration_tell(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
     world_wait_state(pair.source, STATE_POSTCOPY_PAUSED);
     g_assert_nonnull(pair.source->call);
-    /* drop() waits for the last reference: the call's is among them. */
+    /* world_drop() waits for the last reference: the call's is among them. */
     pair_stop();
     close(listening);
 }
@@ -625,79 +607,64 @@ test_finish_overdue(void)
     migration_tell(lost, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
     /* The one that was called had its time as well when the lost one's is up. */
     world_wait_finishes(1);
-    drop(lost);
-    drop(called);
+    world_drop(lost);
+    world_drop(called);
     world_stop();
 }
 
-/* --- the client's connection --- */
-
-static guint
-count_references(virConnectPtr connection)
-{
-    return (guint)g_atomic_int_get((gint *)&G_OBJECT(connection)->ref_count);
-}
+/* --- the end of precopy, without Finish's answer --- */
 
 static void
-test_connection_kept(void)
+pair_switch_over(void)
 {
-    g_autoptr(Policy) policy = policy_default();
-    virConnectPtr client = virConnectOpen("test:///default");
-    virConnectPtr got;
-    Migration *migration;
-
-    world_start();
-    migration = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest0", policy, 0);
-    g_assert_null(migration_get_connection(migration));
-    migration_keep_connection(migration, client);
-    migration_keep_connection(migration, client);
-    g_assert_cmpuint(count_references(client), ==, 2);
-    got = migration_get_connection(migration);
-    g_assert_true(got == client);
-    virConnectClose(got);
-    migration_tell(migration, EVENT_CALL_COMPLETED, 0, NULL);
-    world_settle();
-    g_assert_null(migration_get_connection(migration));
-    g_assert_cmpuint(count_references(client), ==, 1);
-    /* Too late: not kept at all. */
-    migration_keep_connection(migration, client);
-    world_settle();
-    g_assert_cmpuint(count_references(client), ==, 1);
-    virConnectClose(client);
-    drop(migration);
-    world_stop();
+    pair_prepare();
+    emit_both("completed");
+    migration_sync(pair.destination);
 }
 
-/* Before postcopy a client that is gone is missed; after it, its connection is all there is. */
+/* Finish has not come: it is cancelled for good, and the source goes on. */
 static void
-test_client_gone(void)
+test_return(void)
 {
-    g_autoptr(Policy) policy = policy_default();
-    virConnectPtr clients[2];
-    virConnectPtr got;
-    Migration *early, *late;
+    pair_switch_over();
+    migration_tell(pair.source, EVENT_RETURN_REQUESTED, 0, NULL);
+    world_wait_state(pair.source, STATE_CANCELLED);
+    world_wait_state(pair.destination, STATE_CANCELLED);
+    g_assert_false(migration_claim_finish(pair.destination));
+    pair_stop();
+}
 
-    world_start();
-    early = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest0", policy, 0);
-    late = migration_start(ROLE_DESTINATION, NULL, world_domain(1), "guest1", policy, 0);
-    g_assert_true(migration_claim_finish(late));
-    for (guint i = 0; i < 2; i++) {
-        clients[i] = virConnectOpen("test:///default");
-        migration_keep_connection(i ? late : early, clients[i]);
-    }
-    migration_tell(late, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
-    virConnectClose(clients[1]);
-    virConnectClose(clients[0]);
-    while ((got = migration_get_connection(early))) {
-        virConnectClose(got);
+/* Finish is at work: the source waits for what comes of it. */
+static void
+test_return_too_late(void)
+{
+    g_autoptr(Status) status = NULL;
+
+    pair_switch_over();
+    g_assert_true(migration_claim_finish(pair.destination));
+    migration_tell(pair.source, EVENT_RETURN_REQUESTED, 0, NULL);
+    for (guint i = 0; i < 20; i++)
         world_settle();
-    }
-    got = migration_get_connection(late);
-    g_assert_true(got == clients[1]);
-    virConnectClose(got);
-    drop(early);
-    drop(late);
-    world_stop();
+    status = migration_get_status(pair.source);
+    g_assert_cmpint(status->state, ==, STATE_SWITCHOVER);
+    migration_tell(pair.destination, EVENT_GUEST_STARTED, 0, NULL);
+    world_wait_state(pair.source, STATE_COMPLETED);
+    pair_stop();
+}
+
+/* Nobody listens there, until somebody does; whoever waits for the source's outcome waits. */
+static void
+test_return_unreachable(void)
+{
+    pair_switch_over();
+    world_on_engine(stop_server, NULL);
+    migration_tell(pair.source, EVENT_RETURN_REQUESTED, 0, NULL);
+    g_assert_true(migration_wants_return(pair.source));
+    g_assert_false(migration_wait(pair.source, MIGRATION_SETTLED, 0, 500, NULL));
+    world_on_engine(start_server, NULL);
+    give_destination();
+    world_wait_state(pair.source, STATE_CANCELLED);
+    pair_stop();
 }
 
 int
@@ -722,7 +689,8 @@ main(int argc, char **argv)
     g_test_add_func("/execute/ended-while-asking", test_ended_while_asking);
     g_test_add_func("/execute/ended-while-asked", test_ended_while_asked);
     g_test_add_func("/execute/finish-overdue", test_finish_overdue);
-    g_test_add_func("/connection/kept", test_connection_kept);
-    g_test_add_func("/connection/client-gone", test_client_gone);
+    g_test_add_func("/execute/return", test_return);
+    g_test_add_func("/execute/return-too-late", test_return_too_late);
+    g_test_add_func("/execute/return-unreachable", test_return_unreachable);
     return g_test_run();
 }

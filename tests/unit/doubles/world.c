@@ -7,8 +7,8 @@
 
 #include "run/host.h"
 #include "run/listeners.h"
+#include "run/finish.h"
 #include "run/migration-priv.h"
-#include "run/phases.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/hooks.h"
@@ -326,16 +326,24 @@ world_migration_event(guint domain, const char *status)
     world.listener(world_domain(domain), status, world.listener_data);
 }
 
-/* --- in place of phases.c --- */
+/* --- in place of finish.c --- */
 
 void
-phases_finish_ourselves(Migration *migration)
+finish_ourselves(Migration *migration)
 {
     g_assert_false(g_main_context_is_owner(world.context));
     g_mutex_lock(&world.lock);
     world.finishes++;
     g_cond_broadcast(&world.changed);
     g_mutex_unlock(&world.lock);
+}
+
+void
+finish_cancel(Migration *migration)
+{
+    g_assert_false(g_main_context_is_owner(world.context));
+    if (migration_claim_finish(migration))
+        migration_tell(migration, EVENT_CALL_CANCELLED, 0, "the source takes the guest back");
 }
 
 /* --- in place of listeners.c --- */
@@ -581,4 +589,26 @@ world_wait_state(Migration *migration, MigrationState state)
                                      g_array_index(status->history, StatusStep, i).state));
     g_assert_cmpstr(migration_state_to_string(status->state), ==, migration_state_to_string(state));
     g_mutex_unlock(&registry.lock);
+}
+
+static gboolean
+is_mine_alone(gpointer opaque)
+{
+    return g_atomic_ref_count_compare(&((Migration *)opaque)->refs, 1);
+}
+
+void
+world_drop(Migration *migration)
+{
+    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
+    migration_forget(migration_get_uuid(migration));
+    world_settle();
+    while (!is_mine_alone(migration)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        world_settle();
+        g_thread_yield();
+    }
+    migration_unref(migration);
 }

@@ -69,3 +69,7 @@ virErrorNumber world_get_raised(const char **text);
 
 /** Waits until a migration is in a state; fails the test, with its history, when it never is. */
 void world_wait_state(Migration *migration, MigrationState state);
+
+/** Ends a migration, and lets it go: what runs for one that is over ends within a few turns of the
+ * engine. Fails the test when it does not. */
+void world_drop(Migration *migration);

@@ -1,0 +1,109 @@
+/*
+ * confirm.c: Confirm, which ends the guest on the source or lets it run there again
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/confirm.h"
+
+#include <glib/gi18n-lib.h>
+
+#include "run/outcome.h"
+#include "stock/error.h"
+#include "stock/table.h"
+
+/* Finish failed, or its answer was lost: then libvirt would run the guest here again, also while
+ * the destination runs it. FALSE when the daemon stops before that is known. */
+static gboolean
+confirm_return(Migration *migration, int *cancelled)
+{
+    g_autoptr(Status) status = NULL;
+
+    g_message("migration %s: Confirm is held until the destination has said whether it has started "
+              "the guest",
+              migration_get_id(migration));
+    migration_tell(migration, EVENT_RETURN_REQUESTED, 0, NULL);
+    migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
+    if (!migration_state_is_terminal(status->state)) {
+        stock_error_raise(VIR_ERR_OPERATION_FAILED,
+                          _("the daemon stops before it is known whether domain '%1$s' runs on the "
+                            "destination: it is asked when the daemon is back"),
+                          status->name);
+        return FALSE;
+    }
+    *cancelled = status->state != STATE_COMPLETED;
+    return TRUE;
+}
+
+static gboolean
+is_running(Migration *migration, gpointer opaque)
+{
+    int state = VIR_DOMAIN_NOSTATE;
+
+    return virDomainGetState(opaque, &state, NULL, 0) == 0 && state == VIR_DOMAIN_RUNNING;
+}
+
+gboolean
+confirm_resume(virDomainPtr dom, int *rc)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN] = {0};
+    g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+
+    if (!migration || migration_get_role(migration) != ROLE_SOURCE ||
+        !migration_wants_return(migration))
+        return FALSE;
+    g_warning("migration %s: domain %s goes on here on a person's word, without the destination's",
+              migration_get_id(migration), migration_get_name(migration));
+    migration_tell(migration, EVENT_CALL_CANCELLED, 0,
+                   _("a person had the guest go on at the source"));
+    /* Confirm, which was held, lets it run. */
+    *rc = migration_poll(migration, is_running, dom) ? 0 : -1;
+    if (*rc < 0)
+        stock_error_raise(
+            VIR_ERR_OPERATION_FAILED,
+            _("domain '%1$s' does not run again: see the daemon's log, and try again"),
+            migration_get_name(migration));
+    return TRUE;
+}
+
+int
+confirm_call(virDomainPtr dom,
+             virTypedParameterPtr params,
+             int nparams,
+             const char *cookiein,
+             int cookieinlen,
+             unsigned int flags,
+             int cancelled)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN] = {0};
+    g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+    g_autoptr(Status) status = NULL;
+    int rc;
+
+    if (!migration || migration_get_role(migration) != ROLE_SOURCE || (flags & VIR_MIGRATE_OFFLINE))
+        return TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
+                                                        flags, cancelled);
+    migration_begin_confirm(migration);
+    /* Finish failed or got lost on its way; in postcopy that says nothing about the guest. */
+    if (cancelled && migration_state_is_postcopy(outcome_fetch_state(migration))) {
+        g_message("migration %s: Confirm is held until it is known how it ends",
+                  migration_get_id(migration));
+        migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
+        cancelled = status->state != STATE_COMPLETED;
+    } else if (cancelled && outcome_fetch_state(migration) == STATE_SWITCHOVER &&
+               migration_can_ask(migration)) {
+        if (!confirm_return(migration, &cancelled)) {
+            migration_end_confirm(migration);
+            return -1;
+        }
+    } else if (cancelled && outcome_fetch_state(migration) == STATE_COMPLETED) {
+        cancelled = 0;
+    }
+    rc = TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
+                                                  flags, cancelled);
+    migration_end_confirm(migration);
+    if (!cancelled && rc == 0)
+        outcome_tell(migration, EVENT_CALL_COMPLETED);
+    else if (!migration_state_is_postcopy(outcome_fetch_state(migration)))
+        outcome_tell(migration, EVENT_CALL_FAILED);
+    return rc;
+}

@@ -1,0 +1,301 @@
+/*
+ * finish.c: Finish, which starts the guest on the destination
+ *
+ * How it works: one call at a time may be at libvirt's Finish; it claims that first
+ * (migration_claim_finish()). Whoever comes later, the client after we have lost patience with it
+ * or we ourselves, waits for that one's outcome. The claim also keeps a guest from being started
+ * that its source takes back.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/finish.h"
+
+#include <stdlib.h>
+
+#include "run/host.h"
+#include "run/outcome.h"
+#include "run/params.h"
+#include "stock/error.h"
+#include "stock/qmp.h"
+#include "stock/table.h"
+
+/* Stock Finish has given a migration up that goes on. Its outcome, once there is one: the domain,
+ * or NULL with stock libvirt's own error. */
+static virDomainPtr
+finish_held(Migration *migration, virConnectPtr dconn)
+{
+    virErrorPtr saved = stock_error_save();
+    g_autoptr(Status) status = NULL;
+    virDomainPtr dom = NULL;
+
+    g_message("migration %s: Finish is held until it recovers", migration_get_id(migration));
+    migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
+    if (status->state == STATE_COMPLETED)
+        dom = outcome_get_destination(migration, dconn);
+    if (!dom) {
+        stock_error_restore(saved);
+        return NULL;
+    }
+    if (saved)
+        virFreeError(saved);
+    virResetLastError();
+    return dom;
+}
+
+/* Finish that comes while another one is at work: its outcome is this one's as well. */
+static virDomainPtr
+finish_attached(Migration *migration, virConnectPtr dconn)
+{
+    g_autoptr(Status) status = NULL;
+
+    g_message("migration %s: a late Finish waits for the one at work", migration_get_id(migration));
+    migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
+    if (status->state == STATE_COMPLETED)
+        return outcome_get_destination(migration, dconn);
+    outcome_raise(status);
+    return NULL;
+}
+
+/* Stock Finish destroys a destination that it finds paused before it has started the guest, and one
+ * whose source says that it failed. In postcopy both would lose the guest. */
+static void
+prepare_finish(Migration *migration, int *cancelled)
+{
+    migration_sync(migration);
+    migration_wait(migration, MIGRATION_FLOWING, 0, 0, NULL);
+    if (*cancelled && migration_state_is_postcopy(outcome_fetch_state(migration))) {
+        g_warning("migration %s: the source cancelled it in postcopy; the guest stays here",
+                  migration_get_id(migration));
+        *cancelled = 0;
+    }
+}
+
+/* A destination that libvirt still has as it prepared it (qemuProcessStartWithMemoryState() and
+ * qemuMigrationDstPrepareActive(), src/qemu, 11.3.0). */
+static gboolean
+is_unstarted(Migration *migration, virConnectPtr dconn)
+{
+    virErrorPtr saved = stock_error_save();
+    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
+    int state = VIR_DOMAIN_NOSTATE, reason = 0;
+    gboolean unstarted =
+        dom && TABLE_STOCK(domainGetState)(dom, &state, &reason, 0) == 0 &&
+        state == VIR_DOMAIN_PAUSED &&
+        (reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP ||
+         reason == VIR_DOMAIN_PAUSED_POSTCOPY); /* one that was kept: stock/statusfile.h */
+
+    if (dom)
+        virDomainFree(dom);
+    stock_error_restore(saved);
+    return unstarted && !(migration_get_flags(migration) & VIR_MIGRATE_PAUSED);
+}
+
+typedef struct {
+    virTypedParameterPtr params;
+    int nparams;
+    const char *cookiein;
+    int cookieinlen;
+    char **cookieout;
+    int *cookieoutlen;
+    unsigned int flags;
+    int cancelled;
+} Finish;
+
+static virDomainPtr
+call_stock(virConnectPtr dconn, const Finish *finish)
+{
+    return TABLE_STOCK(domainMigrateFinish3Params)(
+        dconn, finish->params, finish->nparams, finish->cookiein, finish->cookieinlen,
+        finish->cookieout, finish->cookieoutlen, finish->flags, finish->cancelled);
+}
+
+/* A claimed Finish. @goes_on: set when it gave up a migration that has not ended. */
+static virDomainPtr
+run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *goes_on)
+{
+    virDomainPtr dom;
+    MigrationState state;
+
+    prepare_finish(migration, &finish->cancelled);
+    dom = call_stock(dconn, finish);
+    *goes_on = FALSE;
+    if (dom) {
+        outcome_tell(migration, EVENT_CALL_COMPLETED);
+        return dom;
+    }
+    state = outcome_fetch_state(migration);
+    *goes_on = migration_state_is_postcopy(state);
+    if (*goes_on && is_unstarted(migration, dconn)) {
+        g_warning("migration %s of domain %s: Finish ended before the guest was started (%s); it "
+                  "is called again",
+                  migration_get_id(migration), migration_get_name(migration),
+                  virGetLastErrorMessage());
+        migration_release_finish(migration);
+    } else if (state == STATE_COMPLETED && !finish->cancelled) {
+        *goes_on = TRUE;
+    } else if (!*goes_on) {
+        outcome_tell(migration, finish->cancelled ? EVENT_CALL_CANCELLED : EVENT_CALL_FAILED);
+    }
+    return NULL;
+}
+
+virDomainPtr
+finish_call(virConnectPtr dconn,
+            virTypedParameterPtr params,
+            int nparams,
+            const char *cookiein,
+            int cookieinlen,
+            char **cookieout,
+            int *cookieoutlen,
+            unsigned int flags,
+            int cancelled)
+{
+    const char *name = params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_NAME);
+    g_autoptr(Migration) migration =
+        !(flags & VIR_MIGRATE_OFFLINE) ? migration_find_incoming(dconn, name) : NULL;
+    Finish finish = {params,    nparams,      cookiein, cookieinlen,
+                     cookieout, cookieoutlen, flags,    cancelled};
+    gboolean goes_on;
+    virDomainPtr dom;
+
+    if (!migration)
+        return call_stock(dconn, &finish);
+    if (!migration_claim_finish(migration))
+        return finish_attached(migration, dconn);
+    dom = run_finish(migration, dconn, &finish, &goes_on);
+    return goes_on ? finish_held(migration, dconn) : dom;
+}
+
+static void
+define(Migration *migration, virDomainPtr dom)
+{
+    char *xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE);
+    virDomainPtr defined = xml ? virDomainDefineXML(virDomainGetConnect(dom), xml) : NULL;
+
+    if (defined)
+        virDomainFree(defined);
+    else
+        g_warning("migration %s: cannot make domain %s persistent: %s; define it with virsh",
+                  migration_get_id(migration), migration_get_name(migration),
+                  virGetLastErrorMessage());
+    free(xml);
+}
+
+/* Not before the migration has ended: libvirt lets nobody read the domain until then. */
+static void
+make_persistent(Migration *migration, virConnectPtr connection)
+{
+    g_autoptr(Status) status = NULL;
+    virDomainPtr dom;
+
+    migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
+    dom = status->state == STATE_COMPLETED ? outcome_get_destination(migration, connection) : NULL;
+    if (dom) {
+        define(migration, dom);
+        virDomainFree(dom);
+    }
+}
+
+/* What is left of Finish when libvirt knows of no client any more, after a restart: the guest is
+ * started, and made persistent if that was asked. libvirt completes the rest unattended. */
+static void
+start_kept(Migration *migration)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *reply = NULL;
+    virConnectPtr connection = host_connect();
+    virDomainPtr dom =
+        connection ? virDomainLookupByUUID(connection, migration_get_uuid(migration)) : NULL;
+
+    if (dom && is_unstarted(migration, connection) && migration_claim_finish(migration)) {
+        g_warning(
+            "migration %s of domain %s: it was not started before the daemon's restart, and is "
+            "now",
+            migration_get_id(migration), migration_get_name(migration));
+        reply = qmp_execute(dom, "{\"execute\":\"cont\"}", &error);
+        if (!reply) {
+            g_warning("migration %s: cannot start domain %s: %s; it is tried again",
+                      migration_get_id(migration), migration_get_name(migration), error->message);
+            migration_release_finish(migration);
+        } else if (migration_get_flags(migration) & VIR_MIGRATE_PERSIST_DEST) {
+            make_persistent(migration, connection);
+        }
+    }
+    if (dom)
+        virDomainFree(dom);
+    if (connection)
+        virConnectClose(connection);
+}
+
+/* The parameters of a Finish of our own; free with virTypedParamsFree(). */
+static gboolean
+own_finish(Migration *migration, Finish *finish, int cancelled)
+{
+    int max = 0;
+
+    finish->flags = migration_get_flags(migration);
+    finish->cancelled = cancelled;
+    return virTypedParamsAddString(&finish->params, &finish->nparams, &max,
+                                   VIR_MIGRATE_PARAM_DEST_NAME, migration_get_name(migration)) == 0;
+}
+
+void
+finish_ourselves(Migration *migration)
+{
+    virConnectPtr dconn = migration_get_connection(migration);
+    char *cookie = NULL;
+    int cookielen = 0;
+    Finish finish = {.cookieout = &cookie, .cookieoutlen = &cookielen};
+    gboolean goes_on;
+    virDomainPtr dom = NULL;
+
+    if (dconn && own_finish(migration, &finish, 0) && migration_claim_finish(migration)) {
+        g_warning("migration %s of domain %s: Finish has not come; it is done without the client",
+                  migration_get_id(migration), migration_get_name(migration));
+        dom = run_finish(migration, dconn, &finish, &goes_on);
+    }
+    if (!dconn)
+        start_kept(migration);
+    if (dom)
+        virDomainFree(dom);
+    free(cookie);
+    virTypedParamsFree(finish.params, finish.nparams);
+    if (dconn)
+        virConnectClose(dconn);
+    virResetLastError();
+}
+
+/* Finish cancelled on behalf of a source that wants the guest back: libvirt stops QEMU, so that no
+ * late word of a client can start it. */
+void
+finish_cancel(Migration *migration)
+{
+    virConnectPtr dconn = migration_get_connection(migration);
+    char *cookie = NULL;
+    int cookielen = 0;
+    Finish finish = {.cookieout = &cookie, .cookieoutlen = &cookielen};
+    virDomainPtr dom = NULL;
+
+    /* None after a restart, and none that serves in its first moments: the source asks again. */
+    if (!dconn)
+        dconn = host_connect();
+    if (dconn && own_finish(migration, &finish, 1) &&
+        !migration_state_is_postcopy(outcome_fetch_state(migration)) &&
+        migration_claim_finish(migration)) {
+        g_message("migration %s of domain %s: the source takes the guest back, which was not "
+                  "started here",
+                  migration_get_id(migration), migration_get_name(migration));
+        dom = call_stock(dconn, &finish);
+        if (outcome_is_active(migration, dconn))
+            migration_release_finish(migration);
+        else
+            outcome_tell(migration, EVENT_CALL_CANCELLED);
+    }
+    if (dom)
+        virDomainFree(dom);
+    free(cookie);
+    virTypedParamsFree(finish.params, finish.nparams);
+    if (dconn)
+        virConnectClose(dconn);
+    virResetLastError();
+}
