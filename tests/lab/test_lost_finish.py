@@ -45,3 +45,20 @@ def test_the_client_dies_before_the_switchover(lab, guest):
     wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
     wait(lambda: lab.a.domain_state() in (None, "shut off"), 60, "the end on a")
     guest.witness_ok(lab.b)
+
+
+@pytest.mark.parametrize("hard", [False, True], ids=["SIGTERM", "SIGKILL"])
+def test_the_destinations_daemon_restarts_before_it(lab, guest, hard):
+    """Stock libvirt kills a destination that it has prepared and not finished, also in postcopy."""
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", wait_active=False)
+    migration.wait_status("active")
+    lab.net.cut("management", port=RPC_PORT)
+    migration.wait_status("postcopy-active")
+    lab.b.daemon.restart(hard=hard)
+    guest.wait_heartbeat(lab.b)
+    lab.net.restore()
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+    assert lab.b.is_persistent(guest)
+    guest.witness_ok(lab.b)
+    migration.succeed()

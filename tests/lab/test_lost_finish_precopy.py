@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""libvirt's Finish, or its answer, gets lost at the end of precopy: two hosts never run the guest.
+
+Stock libvirt takes a missing answer for a failure and lets the guest run on at the source, also when
+the destination has started it (virDomainMigrateVersion3Full(), src/libvirt-domain.c: "there is a
+small chance that ddomain could in fact be running on the dest").
+"""
+import signal
+
+import pytest
+
+from holdfast_lab import wait
+from holdfast_lab.migration import Migration
+from holdfast_lab.network import RPC_PORT
+
+# Where the wire is cut: Finish does not arrive, or it does and its answer is lost.
+by_loss = pytest.mark.parametrize("lost", ["finish", "answer"])
+by_signal = pytest.mark.parametrize("hard", [False, True], ids=["SIGTERM", "SIGKILL"])
+
+
+def migrate(lab, *flags, patience=7):
+    """A client that gives a silent connection up after `patience` seconds, held in precopy."""
+    words = ["-k", "1", "-K", str(patience), "migrate", "guest", lab.b.uri(), "--live",
+             "--bandwidth", "10", "--undefinesource", "--persistent", *flags]
+    migration = lab.keep(Migration(lab.a.enter + lab.a.virsh_command + words, lab.a, lab.b))
+    migration.wait_status("active")
+    return migration
+
+
+def lose(lab, migration, lost):
+    """Precopy ends, and what comes after it meets a cut."""
+    lab.net.cut("management", port=RPC_PORT, at=lab.a if lost == "answer" else None)
+    lab.a.virsh("migrate-setspeed", "guest", "1000")
+    migration.wait_status("completed")
+    if lost == "answer":
+        lab.b.wait_event("Resumed Migrated")
+
+
+def wait_log(migration, text):
+    log = migration.source.log
+    wait(lambda: any(text in line for _, _, line in log.entries(migration.started)), 60, text)
+
+
+def journals(host):
+    listing = host.run("ls", "/run/libvirt/holdfast", check=False).stdout.split()
+    return [name for name in listing if name.endswith(".journal")]
+
+
+def assert_one_owner(lab, guest, lost, persistent=True):
+    """The guest is where Finish has put it, and nowhere else."""
+    here, there = (lab.b, lab.a) if lost == "answer" else (lab.a, lab.b)
+    wait(lambda: here.domain_state() == "running", 60, f"the guest to run on {here.name}")
+    wait(lambda: there.domain_state() is None, 60, f"the guest to be gone from {there.name}")
+    assert here.is_persistent(guest) == persistent
+    guest.witness_ok(here)
+    wait(lambda: journals(lab.a) == journals(lab.b) == [], 20, "the journals to be closed")
+    assert there.qemu() is None
+
+
+@by_loss
+def test_the_connection_is_silent(lab, guest, lost):
+    migration = migrate(lab)
+    lose(lab, migration, lost)
+    migration.wait(60)
+    assert_one_owner(lab, guest, lost)
+    wait_log(migration, "Confirm is held")
+    # What was on its way arrives late, and starts nothing.
+    lab.net.restore()
+    assert_one_owner(lab, guest, lost)
+
+
+@by_loss
+def test_the_destination_cannot_be_asked(lab, guest, lost):
+    migration = migrate(lab)
+    lose(lab, migration, lost)
+    lab.net.cut("migration")
+    wait_log(migration, "cannot be asked")
+    assert lab.a.domain_state() == "paused"
+    assert not migration.done
+    lab.net.restore()
+    migration.wait(60)
+    assert_one_owner(lab, guest, lost)
+
+
+@by_loss
+def test_the_destinations_daemon_is_killed(lab, guest, lost):
+    """It forgets a migration that is over, and libvirt kills one that was not finished."""
+    migration = migrate(lab)
+    lose(lab, migration, lost)
+    lab.b.daemon.restart(hard=True)
+    migration.wait(60)
+    assert_one_owner(lab, guest, lost)
+
+
+@by_loss
+@by_signal
+def test_the_sources_daemon_restarts(lab, guest, lost, hard):
+    migration = migrate(lab, patience=30)
+    lose(lab, migration, lost)
+    begun = lab.now()
+    lab.a.daemon.restart(hard=hard)
+    assert lab.now() - begun < 15, "the daemon did not stop at once"
+    assert_one_owner(lab, guest, lost)
+
+
+@by_loss
+def test_the_client_dies(lab, guest, lost):
+    """Nobody calls Confirm at all: stock libvirt leaves the guest stopped at the source."""
+    migration = migrate(lab, patience=30)
+    lose(lab, migration, lost)
+    migration.send(signal.SIGKILL)
+    assert_one_owner(lab, guest, lost)
+
+
+def test_a_person_knows_better(lab, guest):
+    """The destination is lost for good, and with it its answer."""
+    migration = migrate(lab)
+    lose(lab, migration, "finish")
+    lab.b.daemon.kill()
+    lab.b.qemu().kill()
+    wait_log(migration, "cannot be asked")
+    lab.a.virsh("resume", "guest")
+    migration.wait(60)
+    guest.witness_ok(lab.a)
+    lab.b.daemon.start()
+    assert_one_owner(lab, guest, "finish")

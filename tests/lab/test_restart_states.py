@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A daemon is restarted in the states of a migration that last for moments, each held in place.
+
+The switchover of precopy is in test_lost_finish_precopy.py, postcopy itself in test_restart.py.
+"""
+import pytest
+
+from holdfast_lab import wait
+
+FLAGS = ("--undefinesource", "--persistent")
+
+
+def cells(*names):
+    return pytest.mark.parametrize("cell", names)
+
+
+def restart(lab, cell):
+    """cell: hosts and signal, as "ab-SIGKILL"."""
+    hosts, signal = cell.split("-")
+    for name in hosts:
+        begun = lab.now()
+        getattr(lab, name).daemon.restart(hard=signal == "SIGKILL")
+        assert lab.now() - begun < 20, f"the daemon on {name} did not stop at once"
+
+
+def journals(host):
+    listing = host.run("ls", "/run/libvirt/holdfast", check=False).stdout.split()
+    return [name for name in listing if name.endswith(".journal")]
+
+
+def assert_stayed(lab, guest):
+    """Stock libvirt cancels what it finds before postcopy (qemuProcessRecoverMigrationOut())."""
+    wait(lambda: lab.a.domain_state() == "running", 60, "the guest to run on a")
+    wait(lambda: lab.b.domain_state() is None, 60, "the guest to be gone from b")
+    wait(lambda: lab.b.qemu() is None, 20, "its QEMU to be gone from b")
+    assert lab.a.is_persistent(guest)
+    guest.witness_ok(lab.a)
+    wait(lambda: journals(lab.a) == journals(lab.b) == [], 20, "the journals to be closed")
+    # Nothing stands in the way of the next one.
+    lab.a.virsh("migrate-setspeed", "guest", "1000")
+    lab.migrate(lab.a, lab.b, *FLAGS).succeed()
+    guest.witness_ok(lab.b)
+
+
+def assert_moved(lab, guest):
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 120, "the end on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+    assert lab.b.is_persistent(guest)
+    guest.witness_ok(lab.b)
+    wait(lambda: journals(lab.a) == journals(lab.b) == [], 20, "the journals to be closed")
+
+
+@cells("ab-SIGKILL", "a-SIGTERM")
+def test_setup(lab, guest, cell):
+    lab.net.cut("migration")
+    migration = lab.migrate(lab.a, lab.b, "--postcopy", *FLAGS)
+    migration.wait_status("setup", hosts=[lab.a])
+    restart(lab, cell)
+    lab.net.restore()
+    migration.fail(60)
+    assert_stayed(lab, guest)
+
+
+@cells("a-SIGTERM", "a-SIGKILL", "b-SIGTERM", "b-SIGKILL", "ab-SIGKILL")
+def test_precopy_active(lab, guest, cell):
+    migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "5", *FLAGS)
+    migration.wait_status("active")
+    restart(lab, cell)
+    migration.fail(60)
+    assert_stayed(lab, guest)
+
+
+def pause(lab):
+    """-> the migration, and the port that QEMU on b listens on."""
+    migration = lab.postcopy(lab.a, lab.b, *FLAGS)
+    lab.net.cut("migration")
+    migration.wait_status("postcopy-paused", timeout=30)
+
+    def armed():
+        uris = [message["arguments"]["uri"] for _, kind, message in lab.b.qmp_log()
+                if kind == "send" and message.get("exec-oob") == "migrate-recover"]
+        return uris and int(uris[-1].rsplit(":", 1)[1])
+    return migration, wait(armed, 20, "QEMU on b to listen")
+
+
+@cells("a-SIGKILL", "b-SIGTERM", "ab-SIGKILL")
+def test_postcopy_recover_setup(lab, guest, cell):
+    """The source finds nobody at the port that it was told."""
+    migration, port = pause(lab)
+    cuts = list(lab.net.cuts)
+    lab.net.cut("migration", port=port)
+    lab.net.restore(cuts)
+    migration.wait_status("postcopy-recover-setup", hosts=[lab.a])
+    restart(lab, cell)
+    lab.net.restore()
+    assert_moved(lab, guest)
+
+
+@cells("a-SIGTERM", "ab-SIGKILL")
+def test_postcopy_recover(lab, guest, cell):
+    """The handshake meets a QEMU that does not answer."""
+    migration, _ = pause(lab)
+    lab.b.qemu().stop()
+    lab.net.restore()
+    migration.wait_status("postcopy-recover", hosts=[lab.a])
+    hosts, signal = cell.split("-")
+    for name in hosts:
+        daemon = getattr(lab, name).daemon
+        daemon.kill() if signal == "SIGKILL" else daemon.terminate()
+    lab.b.qemu().cont()
+    for host in lab.hosts:
+        if not host.daemon.alive:
+            host.daemon.start()
+    assert_moved(lab, guest)
