@@ -77,7 +77,7 @@ def test_the_connection_is_silent(lab, guest, lost):
 def test_the_destination_cannot_be_asked(lab, guest, lost):
     migration = migrate(lab)
     lose(lab, migration, lost)
-    lab.net.cut("migration")
+    lab.net.cut("all")
     wait_log(migration, "cannot be asked")
     assert lab.a.domain_state() == "paused"
     assert not migration.done

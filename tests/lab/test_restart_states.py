@@ -71,25 +71,28 @@ def test_precopy_active(lab, guest, cell):
 
 
 def pause(lab):
-    """-> the migration, and the port that QEMU on b listens on."""
+    """-> the migration, the cut of its network, and the port that QEMU on b listens on.
+
+    The other network stays cut, or the recovery would go over that.
+    """
     migration = lab.postcopy(lab.a, lab.b, *FLAGS)
-    lab.net.cut("migration")
+    lab.net.cut("management")
+    cut = lab.net.cut("migration")
     migration.wait_status("postcopy-paused", timeout=30)
 
     def armed():
         uris = [message["arguments"]["uri"] for _, kind, message in lab.b.qmp_log()
                 if kind == "send" and message.get("exec-oob") == "migrate-recover"]
         return uris and int(uris[-1].rsplit(":", 1)[1])
-    return migration, wait(armed, 20, "QEMU on b to listen")
+    return migration, cut, wait(armed, 20, "QEMU on b to listen")
 
 
 @cells("a-SIGKILL", "b-SIGTERM", "ab-SIGKILL")
 def test_postcopy_recover_setup(lab, guest, cell):
     """The source finds nobody at the port that it was told."""
-    migration, port = pause(lab)
-    cuts = list(lab.net.cuts)
+    migration, cut, port = pause(lab)
     lab.net.cut("migration", port=port)
-    lab.net.restore(cuts)
+    lab.net.restore(cut)
     migration.wait_status("postcopy-recover-setup", hosts=[lab.a])
     restart(lab, cell)
     lab.net.restore()
@@ -99,14 +102,15 @@ def test_postcopy_recover_setup(lab, guest, cell):
 @cells("a-SIGTERM", "ab-SIGKILL")
 def test_postcopy_recover(lab, guest, cell):
     """The handshake meets a QEMU that does not answer."""
-    migration, _ = pause(lab)
+    migration, cut, _ = pause(lab)
     lab.b.qemu().stop()
-    lab.net.restore()
+    lab.net.restore(cut)
     migration.wait_status("postcopy-recover", hosts=[lab.a])
     hosts, signal = cell.split("-")
     for name in hosts:
         daemon = getattr(lab, name).daemon
         daemon.kill() if signal == "SIGKILL" else daemon.terminate()
+    lab.net.restore()
     lab.b.qemu().cont()
     for host in lab.hosts:
         if not host.daemon.alive:
