@@ -190,14 +190,24 @@ listen_in_range(GError **error)
     return NULL;
 }
 
+/* The port from before a restart, where the peers of running migrations ask. Without any, qemu.conf
+ * may have another range by now. 0 if there is none. */
+static guint16
+keep_port(void)
+{
+    guint16 port = journal_read_port(host.journal);
+    gboolean in_range = port > host.incoming.port_min && port <= host.incoming.port_max;
+
+    return in_range || journal_has_any(host.journal) ? port : 0;
+}
+
 /* The first thing that runs on the engine thread. */
 static gboolean
 open_cb(gpointer privileged)
 {
     g_autoptr(GError) error = NULL;
-    guint16 port = journal_read_port(host.journal);
+    guint16 port = keep_port();
 
-    /* The port from before a restart, where the peers of running migrations ask. */
     if (port)
         host.server =
             peer_server_new(host.incoming.address, port, port, observe_question, NULL, NULL);

@@ -309,6 +309,19 @@ journal_read_all(const char *directory, JournalFn fn, gpointer opaque)
     }
 }
 
+gboolean
+journal_has_any(const char *directory)
+{
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        if (g_str_has_suffix(name, SUFFIX))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 guint16
 journal_read_port(const char *directory)
 {

@@ -60,6 +60,9 @@ typedef void (*JournalFn)(JournalRecord *record, gpointer opaque);
 /** Calls @fn for each record; what does not hold is set aside. */
 void journal_read_all(const char *directory, JournalFn fn, gpointer opaque);
 
+/** Whether there is any. */
+gboolean journal_has_any(const char *directory);
+
 /* The port that the peers of these migrations ask on; 0: none is known. */
 guint16 journal_read_port(const char *directory);
 void journal_write_port(const char *directory, guint16 port);

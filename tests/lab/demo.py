@@ -13,6 +13,7 @@ import sys
 from holdfast_lab import program, wait
 from holdfast_lab.figures import environment, longest_silence, wait_arrivals
 from holdfast_lab.live import Bus, Command, Heart, Live
+from holdfast_lab.network import DATA_PORTS
 
 DEFAULT_OUTAGE_SECONDS = 9
 MAX_OUTAGE_SECONDS = 600
@@ -111,8 +112,9 @@ class Demo:
             wait(lambda: self.lab.now() - since >= seconds, seconds + 10, what)
 
     def cut(self):
-        self.lab.net.cut("migration")
-        return self.tell_network("CUT: every packet between a and b is lost from now on", "red")
+        self.lab.net.cut("all", port=DATA_PORTS)
+        return self.tell_network("CUT: every packet of migrations between a and b is lost from now on",
+                                 "red")
 
     def restore(self):
         self.lab.net.restore()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A listener on the bus sees a pause and its end on both hosts, and may act on them."""
 from holdfast_lab import wait
+from holdfast_lab.network import DATA_PORTS
 
 NAME = "org.holdfast.Migration1"
 SESSION = "org.holdfast.Migration1.Session"
@@ -9,7 +10,7 @@ MANAGER = "org.holdfast.Migration1.Manager"
 
 def test_signals_tell_the_whole_story(lab, guest):
     migration = lab.postcopy(lab.a, lab.b)
-    lab.net.cut("migration")
+    lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", timeout=30)
     lab.net.restore()
     migration.succeed(timeout=180)

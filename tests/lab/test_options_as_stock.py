@@ -8,6 +8,7 @@ import re
 import pytest
 
 from holdfast_lab import account, wait
+from holdfast_lab.network import DATA_PORTS
 from holdfast_lab.process import run
 
 CA = "cn = lab\nca\ncert_signing_key\n"
@@ -178,7 +179,7 @@ def test_with_an_outage(lab, option):
     guest, migration, _ = start(lab, option)
     migration.wait_status("postcopy-active")
     lab.b.wait_event("Resumed Post-copy", guest=name_on_b(option))
-    lab.net.cut("migration")
+    lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", hosts=[lab.a])
     lab.net.restore()
     migration.succeed()

@@ -3,6 +3,7 @@
 import pytest
 
 from holdfast_lab import wait
+from holdfast_lab.network import DATA_PORTS
 
 by_host = pytest.mark.parametrize("name", ["a", "b", "both"])
 by_signal = pytest.mark.parametrize("hard", [False, True], ids=["SIGTERM", "SIGKILL"])
@@ -30,7 +31,7 @@ def assert_moved(lab, guest):
 @by_host
 def test_in_an_outage(lab, guest, name, hard):
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
-    lab.net.cut("migration")
+    lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", timeout=30)
     # Some milliseconds later. A daemon that is killed before, beside a QEMU that waits for a page and
     # answers nobody new, leaves nothing that could be taken up.
@@ -64,7 +65,7 @@ def test_a_persons_pause_is_remembered(lab, guest):
 
 def test_a_held_call_does_not_hold_the_daemon(lab, guest):
     migration = lab.postcopy(lab.a, lab.b)
-    lab.net.cut("migration")
+    lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", timeout=30)
     wait(lambda: is_listening(lab), 20, "QEMU on b to listen")
     for host in lab.hosts:

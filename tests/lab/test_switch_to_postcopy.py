@@ -3,6 +3,7 @@
 import pytest
 
 from holdfast_lab import wait
+from holdfast_lab.network import DATA_PORTS
 
 by_driver = pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
 SLOW = ("--bandwidth", "20", "--postcopy-bandwidth", "4", "--undefinesource", "--persistent")
@@ -10,7 +11,8 @@ SLOW = ("--bandwidth", "20", "--postcopy-bandwidth", "4", "--undefinesource", "-
 
 def survive_an_outage(lab, guest, migration):
     migration.wait_status("postcopy-active")
-    lab.net.cut("migration")
+    lab.b.wait_event("Resumed Post-copy")
+    lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", hosts=[lab.a])
     lab.net.restore()
     migration.succeed(180)
@@ -43,7 +45,8 @@ def test_speeds_set_on_the_way_last(lab, guest):
     lab.a.virsh("migrate-setspeed", "guest", "3", "--postcopy")
     lab.a.virsh("migrate-postcopy", "guest")
     migration.wait_status("postcopy-active")
-    lab.net.cut("migration")
+    lab.b.wait_event("Resumed Post-copy")
+    lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", hosts=[lab.a])
     lab.a.virsh("migrate-setspeed", "guest", "200", "--postcopy")
     assert lab.a.virsh("migrate-getspeed", "guest", "--postcopy").stdout.strip() == "200"
@@ -58,7 +61,7 @@ def test_speeds_set_on_the_way_last(lab, guest):
 def test_the_job_tells_of_postcopy_in_a_pause(lab, guest, p2p):
     """Nova polls it, and goes on waiting as long as it is unbounded."""
     migration = lab.postcopy(lab.a, lab.b, p2p=p2p)
-    lab.net.cut("migration")
+    lab.net.cut("all", port=DATA_PORTS)
     seen = set()
     since = lab.now()
 

@@ -173,6 +173,7 @@ test_files(void)
     g_assert_cmpuint(journal_read_port(deeper), ==, 49215);
     g_assert_true(g_file_set_contents(bad, "[migration]\noldest=1\n", -1, NULL));
     g_test_expect_message("holdfast", G_LOG_LEVEL_WARNING, "*x.journal cannot be read*set aside*");
+    g_assert_true(journal_has_any(deeper));
     journal_read_all(deeper, count_cb, &n);
     g_test_assert_expected_messages();
     g_assert_cmpuint(n, ==, 1);
@@ -182,6 +183,7 @@ test_files(void)
     journal_remove(deeper, sample.uuid);
     n = 0;
     journal_read_all(deeper, count_cb, &n);
+    g_assert_false(journal_has_any(deeper));
     g_assert_cmpuint(n, ==, 0);
 
     g_unlink(aside);
