@@ -97,6 +97,8 @@ void session_reply_running(Session *session);
 void session_watch(Session *session);
 /** Source, at the switchover: ask whether the guest was started. */
 void session_ask_return(Session *session);
+/** Destination, postcopy-active: long enough to have loaded the devices, if nothing hinders it. */
+gboolean session_has_loaded(const Session *session);
 /** Sets going what a state needs from the world: timers, the watchdog, a question to the peer. */
 void session_attend(Session *session);
 /** The pause is a person's from now on. */

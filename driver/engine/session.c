@@ -334,6 +334,22 @@ session_may_break(const Session *session)
     return session->running;
 }
 
+/* With the event postcopy-active QEMU has the devices' state and the order to run in its memory
+ * (loadvm_handle_cmd_packaged(), migration/savevm.c, QEMU 10.0) and needs some ten milliseconds for
+ * them; or it waits for a page, with its main loop, which the channel alone can bring. Where the
+ * source has lost that, waiting longer helps nobody: a destination that has its order pauses, and
+ * says nothing of it while its main loop waits. */
+#define LOAD_USEC (2 * G_USEC_PER_SEC)
+
+gboolean
+session_has_loaded(const Session *session)
+{
+    const StatusStep *last =
+        &g_array_index(session->history, StatusStep, session->history->len - 1);
+
+    return session->now_usec - last->at_usec >= LOAD_USEC;
+}
+
 /* Where nobody can resume, and where a break would lose the guest, a channel that TCP may still
  * save is left alone. */
 void

@@ -216,7 +216,7 @@ arm(Session *session, const Event *event)
 static void
 arm_after_break(Session *session, const Event *event)
 {
-    if (!session_may_break(session)) {
+    if (!session_may_break(session) && !session_has_loaded(session)) {
         session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest does not run there yet");
         return;
     }

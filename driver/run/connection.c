@@ -3,9 +3,11 @@
  *
  * A reference alone keeps libvirt from closing it. On the source that is for a daemon that stops:
  * it closes its clients' connections when it no longer listens to QEMU, and would wait for QEMU's
- * answer for ever (qemuMigrationAnyConnectionClosed(), src/qemu/qemu_migration.c, 11.3.0). Before
- * postcopy a client that is gone must be missed, though: then nobody but us has a reference, which
- * is looked for every second, since libvirt tells nobody on the server's side.
+ * answer for ever (qemuMigrationAnyConnectionClosed(), src/qemu/qemu_migration.c, 11.3.0); not in
+ * postcopy, where libvirt asks QEMU nothing, and brings the migration to its end by itself if it
+ * knows in time that the client is gone. Before postcopy a client that is gone must be missed,
+ * though: then nobody but us has a reference, which is looked for every second, since libvirt tells
+ * nobody on the server's side.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -69,11 +71,27 @@ look_cb(gpointer opaque)
 }
 
 static gboolean
+is_needed(const Migration *migration)
+{
+    if (migration_state_is_terminal(session_get_state(migration->session)))
+        return FALSE;
+    return migration->role == ROLE_DESTINATION ||
+           session_get_owner(migration->session) != OWNER_DESTINATION;
+}
+
+void
+connection_follow(Migration *migration)
+{
+    if (!is_needed(migration))
+        connection_drop(migration);
+}
+
+static gboolean
 start_cb(gpointer opaque)
 {
     Migration *migration = opaque;
 
-    if (migration_state_is_terminal(session_get_state(migration->session))) {
+    if (!is_needed(migration)) {
         connection_drop(migration);
     } else if (!migration->client_timer) {
         migration->client_timer = g_timeout_source_new(LOOK_MS);

@@ -1,5 +1,5 @@
 /*
- * connection.h: the client's connection to a destination, kept open while the guest depends on it
+ * connection.h: the client's connection, kept open while the guest depends on it
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -9,3 +9,6 @@
 
 /** connection_drop: lets it close; on the engine thread, does not block. */
 void connection_drop(Migration *migration);
+
+/** connection_follow: the session may have changed its state; on the engine thread. */
+void connection_follow(Migration *migration);

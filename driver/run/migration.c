@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "run/connection.h"
 #include "run/execute.h"
 #include "run/host.h"
 #include "run/listeners.h"
@@ -231,6 +232,7 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
             migration_drop_override(migration);
         write_journal(migration);
         migration_put_snapshot(migration, type);
+        connection_follow(migration);
     }
     execute_settle(migration, before, type);
     for (guint i = 0; i < effects->len; i++)

@@ -3,6 +3,7 @@
 import pytest
 
 from holdfast_lab import wait
+from holdfast_lab.network import DATA_PORTS
 
 FAILURE = {"a": "Suspended Post-copy Error", "b": "Resumed Post-copy Error"}
 CORRECTION = {"a": "Suspended Post-copy", "b": "Resumed Post-copy"}
@@ -103,7 +104,7 @@ def test_two_outages_in_a_row(lab, guest):
     migration = start(lab, postcopy_bandwidth=1)
     for _ in range(2):
         since = lab.now()
-        lab.net.cut("migration", how="reset")
+        lab.net.cut("all", how="reset", port=DATA_PORTS)
         migration.wait_status("postcopy-paused", timeout=30, since=since)
         lab.net.restore()
         migration.wait_status("postcopy-active", timeout=60, since=since)

@@ -78,11 +78,33 @@ test_client_gone(void)
     world_stop();
 }
 
+/* A source keeps it until postcopy: from then on libvirt does without the client. */
+static void
+test_source(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    virConnectPtr client = virConnectOpen("test:///default");
+    Migration *migration;
+
+    world_start();
+    migration = migration_start(ROLE_SOURCE, NULL, world_domain(0), "guest0", policy, 0);
+    migration_keep_connection(migration, client);
+    migration_tell(migration, EVENT_QEMU_ACTIVE, 0, NULL);
+    g_assert_cmpuint(count_references(client), ==, 2);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    world_settle();
+    g_assert_cmpuint(count_references(client), ==, 1);
+    virConnectClose(client);
+    world_drop(migration);
+    world_stop();
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/connection/kept", test_connection_kept);
     g_test_add_func("/connection/client-gone", test_client_gone);
+    g_test_add_func("/connection/source", test_source);
     return g_test_run();
 }

@@ -366,6 +366,10 @@ test_before_the_guest_runs(void)
     g_assert_nonnull(find_effect(&b, EFFECT_REPLY_REFUSED));
     send(&b, EVENT_PEER_PAUSED);
     g_assert_null(find_effect(&b, EFFECT_BREAK_CHANNEL));
+    /* The source's channel is lost for good: whoever waits for a page waits for nothing. */
+    b.now_usec += 3 * SECOND;
+    send(&b, EVENT_PEER_RECOVER);
+    g_assert_nonnull(find_effect(&b, EFFECT_BREAK_CHANNEL));
     g_assert_true(send(&b, EVENT_QEMU_RESUME));
     g_assert_nonnull(find_effect(&b, EFFECT_WATCH));
     g_assert_nonnull(find_effect(&b, EFFECT_REPLY_RUNNING));
