@@ -72,7 +72,7 @@ def assert_paused_by_a_person(lab, guest):
 def test_a_persons_pause_in_an_outage(lab, guest, p2p):
     """It becomes the person's: the call fails, and nothing resumes before the person says so."""
     migration = phases.reach(lab, "paused", "--undefinesource", "--persistent", p2p=p2p,
-                             started=guest)
+                             started=guest, asking=True)
     lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
     phases.let_go(lab)
     migration.fail(60)
@@ -84,7 +84,7 @@ def test_a_persons_pause_in_an_outage(lab, guest, p2p):
 def test_a_persons_pause_in_an_outage_that_lasts(lab, guest, p2p):
     """libvirt's own connection is whole: the client need not wait for the other network."""
     migration = phases.reach(lab, "paused", "--undefinesource", "--persistent", p2p=p2p,
-                             started=guest)
+                             started=guest, asking=True)
     asked = lab.now()
     lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
     migration.fail(10)
@@ -104,7 +104,7 @@ def reasons(host):
 def test_a_persons_pause_that_nobody_can_tell_of(lab, guest, p2p):
     """No network at all: the destination learns of it when one of them is back."""
     migration = phases.reach(lab, "paused", "--undefinesource", "--persistent", p2p=p2p,
-                             started=guest)
+                             started=guest, asking=True)
     lab.net.cut("management")
     lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
     assert "operator" not in reasons(lab.b)
@@ -117,7 +117,7 @@ def test_a_persons_pause_that_nobody_can_tell_of(lab, guest, p2p):
 def test_a_persons_pause_that_is_over_before_it_is_told(lab, guest):
     """... and does not, when the person has said otherwise by then."""
     migration = phases.reach(lab, "paused", "--undefinesource", "--persistent",
-                             started=guest)
+                             started=guest, asking=True)
     lab.net.cut("management")
     lab.a.virsh("domjobabort", "guest", "--postcopy", timeout=20)
     lab.a.virsh("migrate-recover", "guest", "--timeout", "2", timeout=20, check=False)
@@ -131,7 +131,7 @@ def test_a_persons_pause_that_is_over_before_it_is_told(lab, guest):
 def test_a_persons_pause_of_a_recovery(lab, guest, how, p2p):
     """Also where QEMU refuses migrate-pause, as it is between two connections."""
     migration = phases.reach(lab, "recovering", "--undefinesource", "--persistent", p2p=p2p,
-                             started=guest)
+                             started=guest, asking=True)
     if how == "dbus":
         path = lab.a.wait_dbus_signal("Paused")["path"]
         lab.a.dbus_call("org.holdfast.Migration1", path, SESSION, "Pause")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Brings a migration to a phase in which something is then done to it, and lets it go on."""
+from .network import DATA_PORTS
 from .wait import wait
 
 # All that a guest's memory goes over but the port on which the hosts talk of recoveries, which is
@@ -10,7 +11,7 @@ POSTCOPY = ("postcopy-active", "paused", "recovering")
 ALL = ("precopy", *POSTCOPY)
 
 
-def reach(lab, phase, *flags, started=None, **options):
+def reach(lab, phase, *flags, started=None, asking=False, **options):
     """Starts a migration from a to b that is held in the phase -> Migration.
 
     precopy          memory is copied, and would be for a minute
@@ -20,6 +21,9 @@ def reach(lab, phase, *flags, started=None, **options):
 
     With a guest as `started` an outage begins when libvirt has started it on b. Before, libvirt may
     be held in QMP's `cont`, which waits for a page that is missing, and so hold the client.
+
+    With `asking` only the network of the memory is held: the hosts can talk over the other one, and
+    recover over it, which they do within half a second of the pause.
     """
     if phase == "precopy":
         migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "5", *flags, **options)
@@ -33,9 +37,11 @@ def reach(lab, phase, *flags, started=None, **options):
         started.wait_heartbeat(lab.b)
     if phase == "paused":
         lab.net.cut("migration")
+        if not asking:
+            lab.net.cut("management", port=DATA_PORTS)
         migration.wait_status("postcopy-paused")
     elif phase == "recovering":
-        lab.net.cut("migration", port=RECOVERY_PORTS)
+        lab.net.cut("migration" if asking else "all", port=RECOVERY_PORTS)
         migration.wait_status("postcopy-recover-setup", hosts=[lab.a])
     return migration
 
