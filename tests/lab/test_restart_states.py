@@ -99,7 +99,10 @@ def test_postcopy_recover_setup(lab, guest, cell):
     assert_moved(lab, guest)
 
 
-@cells("a-SIGTERM", "ab-SIGKILL")
+# Not with SIGTERM, which leaves time for more handshakes that get nowhere: QEMU 10.0.2 counts their
+# second channels, and its destination dies of the next one that is quicker than its main loop
+# (loadvm_postcopy_handle_resume(), migration/savevm.c: assertion postcopy_qemufile_dst).
+@cells("ab-SIGKILL")
 def test_postcopy_recover(lab, guest, cell):
     """The handshake meets a QEMU that does not answer."""
     migration, cut, _ = pause(lab)
