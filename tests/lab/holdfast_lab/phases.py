@@ -3,12 +3,18 @@
 from .network import DATA_PORTS
 from .wait import wait
 
-# All that a guest's memory goes over but the port on which the hosts talk of recoveries, which is
-# the last of the range: a recovery is begun, and its first packet is lost.
-RECOVERY_PORTS = "49152-49214"
-
 POSTCOPY = ("postcopy-active", "paused", "recovering")
 ALL = ("precopy", *POSTCOPY)
+
+
+def cut_memory(lab, network):
+    """Cuts all that memory can go over but the port on which b is asked: a recovery is begun, and
+    its first packet is lost."""
+    first, last = map(int, DATA_PORTS.split("-"))
+    port = int(lab.b.run("cat", "/run/libvirt/holdfast/port").stdout)
+    for some in (range(first, port), range(port + 1, last + 1)):
+        if some:
+            lab.net.cut(network, port=f"{some[0]}-{some[-1]}")
 
 
 def reach(lab, phase, *flags, started=None, asking=False, **options):
@@ -41,7 +47,7 @@ def reach(lab, phase, *flags, started=None, asking=False, **options):
             lab.net.cut("management", port=DATA_PORTS)
         migration.wait_status("postcopy-paused")
     elif phase == "recovering":
-        lab.net.cut("migration" if asking else "all", port=RECOVERY_PORTS)
+        cut_memory(lab, "migration" if asking else "all")
         migration.wait_status("postcopy-recover-setup", hosts=[lab.a])
     return migration
 
