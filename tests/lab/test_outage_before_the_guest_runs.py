@@ -7,18 +7,25 @@ import pytest
 from holdfast_lab import wait
 
 
-@pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
-def test_a_short_outage(lab, guest, p2p):
-    """The destination's QEMU is slow, here: stopped; five seconds of silence are no loss."""
+def switch_to_a_slow_one(lab, guest, p2p, postcopy_bandwidth):
+    """Postcopy has begun on a, and the destination's QEMU is stopped before it has heard of it
+    -> the migration, the command that switched it, the destination's QEMU."""
     # so slow that what is sent fits into the sockets' buffers
     guest.set_rate(lab.a, pages=100)
     migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "1",
-                            "--postcopy-bandwidth", "20", p2p=p2p)
+                            "--postcopy-bandwidth", str(postcopy_bandwidth), p2p=p2p)
     migration.wait_status("active")
     qemu = lab.b.qemu()
     qemu.stop()
     switch = lab.a.virsh_background("migrate-postcopy", "guest")
     migration.wait_status("postcopy-active", hosts=[lab.a], timeout=20)
+    return migration, switch, qemu
+
+
+@pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
+def test_a_short_outage(lab, guest, p2p):
+    """The destination's QEMU is slow, here: stopped; five seconds of silence are no loss."""
+    migration, switch, qemu = switch_to_a_slow_one(lab, guest, p2p, postcopy_bandwidth=20)
     lab.net.cut("migration")
     cut = lab.now()
     wait(lambda: lab.now() - cut >= 5, 10, "five seconds")
@@ -33,14 +40,7 @@ def test_a_short_outage(lab, guest, p2p):
 @pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
 def test_a_channel_that_is_reset(lab, guest, p2p):
     """Nothing can keep this guest's migration; but nobody waits for a destination that has failed."""
-    guest.set_rate(lab.a, pages=100)
-    migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "1",
-                            "--postcopy-bandwidth", "1", p2p=p2p)
-    migration.wait_status("active")
-    qemu = lab.b.qemu()
-    qemu.stop()
-    switch = lab.a.virsh_background("migrate-postcopy", "guest")
-    migration.wait_status("postcopy-active", hosts=[lab.a], timeout=20)
+    migration, switch, qemu = switch_to_a_slow_one(lab, guest, p2p, postcopy_bandwidth=1)
     lab.net.cut("migration", how="reset")
     migration.wait_status("postcopy-paused", hosts=[lab.a], timeout=60)
     lab.net.restore()
