@@ -472,12 +472,6 @@ session_get_state(const Session *session)
     return session->state;
 }
 
-MigrationRole
-session_get_role(const Session *session)
-{
-    return session->role;
-}
-
 PauseReason
 session_get_reason(const Session *session)
 {
@@ -499,34 +493,10 @@ session_get_owner(const Session *session)
     return OWNER_SOURCE;
 }
 
-const char *
-session_get_id(const Session *session)
-{
-    return session->id;
-}
-
-const char *
-session_get_uuid(const Session *session)
-{
-    return session->uuid;
-}
-
-const char *
-session_get_name(const Session *session)
-{
-    return session->name;
-}
-
 const Policy *
 session_get_policy(const Session *session)
 {
     return session->policy;
-}
-
-guint
-session_get_recoveries(const Session *session)
-{
-    return session->recoveries;
 }
 
 gboolean

@@ -114,15 +114,9 @@ void session_set_hint(Session *session, const char *hint);
 gboolean session_step(Session *session, const Event *event, GArray *effects);
 
 MigrationState session_get_state(const Session *session);
-MigrationRole session_get_role(const Session *session);
 PauseReason session_get_reason(const Session *session);
 MigrationOwner session_get_owner(const Session *session);
-const char *session_get_id(const Session *session);
-const char *session_get_uuid(const Session *session);
-const char *session_get_name(const Session *session);
 const Policy *session_get_policy(const Session *session);
-/** How often the migration came back to postcopy-active from a pause. */
-guint session_get_recoveries(const Session *session);
 
 /**
  * session_may_break: whether a break of the channel is a pause
