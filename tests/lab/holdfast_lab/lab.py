@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The lab: hosts, networks, guests and migrations, from nothing and back to nothing."""
+import concurrent.futures
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from .migration import Migration
 from .wait import POLL_SECONDS, wait
 
 DIRECTORY = "/var/tmp"
+STARTS_AT_ONCE = 4
 BUS_POLICY = "packaging/dbus/org.holdfast.Migration1.conf"
 
 
@@ -58,7 +60,9 @@ class Lab:
         self.started = {}  # a guest's name -> since when it is up
         self.notes = []
         self._reaper = None
-        self._following = threading.Event()
+        self._lock = threading.Lock()
+        self._following = threading.Event()  # set: nobody reads the consoles
+        self._following.set()
 
     @staticmethod
     def _find_bus_policy():
@@ -222,18 +226,31 @@ class Lab:
         self.guests.append(guest)
         return guest
 
+    def start_guests(self, host, count, **parameters):
+        """Many guests side by side, guest-1 and so on, on the host -> [Guest], all at work.
+
+        They share two processors: give them little memory and little to do.
+        """
+        guests = [self.guest(f"guest-{number}", **parameters) for number in range(1, count + 1)]
+        guests[0].start(host)  # alone, because it may have to make the template
+        with concurrent.futures.ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
+            list(pool.map(lambda guest: guest.start(host), guests[1:]))
+        return guests
+
     def follow(self, guest):
         """Reads the guest's console all the time, so that its lines have their time."""
-        self._following.set()
-        self._following = stop = threading.Event()
+        with self._lock:
+            if guest not in self.guests:
+                self.guests.append(guest)
+            if not self._following.is_set():
+                return
+            self._following = stop = threading.Event()
 
         def read():
             while not stop.wait(POLL_SECONDS):
                 for each in self.guests:
                     for where in self.hosts:
                         each.console(where)
-        if guest not in self.guests:
-            self.guests.append(guest)
         threading.Thread(target=read, daemon=True).start()
 
     def migrate(self, source, destination, *flags, guest="guest", p2p=True, live=True,

@@ -8,14 +8,17 @@ import time
 
 
 class Tail:
-    """A file read as it grows. `poll` gives every whole line so far as (time seen, text)."""
+    """A file read as it grows. `poll` gives every whole line so far as (time seen, text).
+
+    Any thread may ask.
+    """
 
     def __init__(self, path):
         self.path = path
         self.lines = []
         self._position = 0
         self._rest = b""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def poll(self):
         with self._lock:
@@ -45,9 +48,10 @@ class Records(Tail):
         self._parsed = []
 
     def all(self):
-        lines = self.poll()
-        self._parsed += [json.loads(text) for _, text in lines[len(self._parsed):]]
-        return self._parsed
+        with self._lock:
+            lines = self.poll()
+            self._parsed += [json.loads(text) for _, text in lines[len(self._parsed):]]
+            return self._parsed
 
 
 # 2025-11-21 22:07:03.123+0000: 1234: info : qemuMonitorJSONIOProcessLine:209 : text
@@ -66,17 +70,20 @@ class DaemonLog(Tail):
         self._qmp = []
 
     def _parse(self):
-        lines = self.poll()
-        for _, text in lines[len(self._parsed):]:
-            match = LINE.match(text)
-            if not match:
-                previous = self._parsed[-1][0] if self._parsed else 0.0
-                self._parsed.append((previous, "", text))
-                continue
-            stamp, _, level, message = match.groups()
-            when = datetime.datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S.%f%z").timestamp()
-            self._parsed.append((when, level, message))
-            self._parse_qmp(when, message)
+        with self._lock:
+            for _, text in self.poll()[len(self._parsed):]:
+                self._parse_line(text)
+
+    def _parse_line(self, text):
+        match = LINE.match(text)
+        if not match:
+            previous = self._parsed[-1][0] if self._parsed else 0.0
+            self._parsed.append((previous, "", text))
+            return
+        stamp, _, level, message = match.groups()
+        when = datetime.datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S.%f%z").timestamp()
+        self._parsed.append((when, level, message))
+        self._parse_qmp(when, message)
 
     def _parse_qmp(self, when, message):
         found = QMP.search(message)
