@@ -37,7 +37,9 @@ journal_record_clear(JournalRecord *record)
     memset(record, 0, sizeof(*record));
 }
 
-/* Every number of a record: where it is, and how much may be in it. */
+/* Every number of a record: where it is, and how much may be in it. A key that is not of the first
+ * version of the format is missing in the journal of an older build, which an upgrade of a running
+ * host leaves to us: then the number is 0. */
 typedef enum { NUMBER_BOOL, NUMBER_U16, NUMBER_UINT, NUMBER_U64, NUMBER_I64 } NumberType;
 
 /* clang-format off */
@@ -45,6 +47,7 @@ static const struct {
     const char *key;
     NumberType type;
     gsize offset;
+    gboolean later;
 } numbers[] = {
     { "peer-port",        NUMBER_U16,  G_STRUCT_OFFSET(JournalRecord, peer_port) },
     { "channel-port",     NUMBER_U16,  G_STRUCT_OFFSET(JournalRecord, channel_port) },
@@ -53,8 +56,8 @@ static const struct {
     { "wanted",           NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.wanted) },
     { "gave-up",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.gave_up) },
     { "finish-called",    NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.finish_called) },
-    { "running",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.running) },
-    { "armed-port",       NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.armed_port) },
+    { "running",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.running), TRUE },
+    { "armed-port",       NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.armed_port), TRUE },
     { "pauses",           NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.pauses) },
     { "recoveries",       NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.recoveries) },
     { "attempts",         NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, memory.attempts) },
@@ -143,30 +146,58 @@ journal_format(const JournalRecord *record)
 }
 
 static gboolean
+is_missing(GKeyFile *file, const char *key)
+{
+    return !g_key_file_has_key(file, GROUP, key, NULL);
+}
+
+/* What is not of the first version of the format: a text is "", a list has nothing in it. */
+static char *
+get_later_text(GKeyFile *file, const char *key, GError **error)
+{
+    return is_missing(file, key) ? g_strdup("") : g_key_file_get_string(file, GROUP, key, error);
+}
+
+static char **
+get_later_list(GKeyFile *file, const char *key, GError **error)
+{
+    return is_missing(file, key) ? g_new0(char *, 1)
+                                 : g_key_file_get_string_list(file, GROUP, key, NULL, error);
+}
+
+/* Without one nobody can ask about the migration. */
+static gboolean
+parse_secret(GKeyFile *file, Secret *secret)
+{
+    g_autofree char *text = g_key_file_get_string(file, GROUP, "secret", NULL);
+
+    return is_missing(file, "secret") || (text && secret_parse(text, secret));
+}
+
+static gboolean
 parse_words(GKeyFile *file, JournalRecord *record, GError **error)
 {
     g_autofree char *role = g_key_file_get_string(file, GROUP, "role", error);
     g_autofree char *state = role ? g_key_file_get_string(file, GROUP, "state", error) : NULL;
     g_autofree char *reason = state ? g_key_file_get_string(file, GROUP, "reason", error) : NULL;
-    g_autofree char *secret = reason ? g_key_file_get_string(file, GROUP, "secret", error) : NULL;
     guint8 bytes[UUID_BYTES];
 
-    if (!secret || !(record->id = g_key_file_get_string(file, GROUP, "id", error)) ||
+    if (!reason || !(record->id = g_key_file_get_string(file, GROUP, "id", error)) ||
         !(record->uuid = g_key_file_get_string(file, GROUP, "uuid", error)) ||
         !(record->name = g_key_file_get_string(file, GROUP, "name", error)) ||
         !(record->peer = g_key_file_get_string(file, GROUP, "peer", error)) ||
-        !(record->listen_host = g_key_file_get_string(file, GROUP, "listen-host", error)) ||
-        !(record->armed_host = g_key_file_get_string(file, GROUP, "armed-host", error)) ||
+        !(record->listen_host = get_later_text(file, "listen-host", error)) ||
+        !(record->armed_host = get_later_text(file, "armed-host", error)) ||
         !(record->policy = g_key_file_get_string(file, GROUP, "policy", error)) ||
         !(record->hosts = g_key_file_get_string_list(file, GROUP, "hosts", NULL, error)) ||
-        !(record->names = g_key_file_get_string_list(file, GROUP, "names", NULL, error)))
+        !(record->names = get_later_list(file, "names", error)))
         return FALSE;
     record->role = g_str_equal(role, "source") ? ROLE_SOURCE : ROLE_DESTINATION;
     if ((record->role == ROLE_DESTINATION && !g_str_equal(role, "destination")) ||
         !migration_state_from_string(state, &record->memory.state) ||
         !pause_reason_from_string(reason, &record->memory.reason) ||
         !uuid_parse(record->id, bytes) || !uuid_parse(record->uuid, bytes) || !*record->name ||
-        !secret_parse(secret, &record->secret)) {
+        !parse_secret(file, &record->secret)) {
         g_set_error_literal(error, JOURNAL_ERROR, JOURNAL_ERROR_INVALID,
                             "a role, state, reason, id, secret or name that is none");
         return FALSE;
@@ -191,7 +222,9 @@ parse(GKeyFile *file, JournalRecord *record, GError **error)
         GError *problem = NULL;
         guint64 value = g_key_file_get_uint64(file, GROUP, numbers[i].key, &problem);
 
-        if (problem) {
+        if (problem && numbers[i].later && is_missing(file, numbers[i].key)) {
+            g_clear_error(&problem);
+        } else if (problem) {
             g_propagate_error(error, problem);
             return FALSE;
         }

@@ -5,6 +5,9 @@
  * written before a change is acted on, and removed when the migration is over. The directory is on
  * a file system that does not outlive the host (/run), like the QEMUs that it speaks of.
  *
+ * A key that a later build has added is missing in the file of an older one, and has a default that
+ * says "not known". What an older build would misread needs a new version of the format.
+ *
  * What is read is not trusted: a file that does not hold is reported, set aside as .bad, and the
  * migration is libvirt's alone.
  *
