@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "engine/handover-priv.h"
 #include "engine/session-priv.h"
 
 #define SOURCE      (1u << ROLE_SOURCE)
@@ -328,115 +329,10 @@ ask_running(Session *session, const Event *event)
         session_ask_running(session);
 }
 
-/* No answer, no connection, or a destination that has forgotten: the next address. */
-static void
-ask_again(Session *session, const Event *event)
-{
-    if (session->paths)
-        session->path = (session->path + 1) % session->paths;
-    session_emit(session, EFFECT_START_STATE_TIMER, session->policy->min_interval_ms, NULL);
-}
-
-/* Two hosts that both run the guest would be the worst of all ends: until it is known what the
- * destination has done, the guest stays as it is, stopped. */
-static void
-return_requested(Session *session, const Event *event)
-{
-    session->return_wanted = TRUE;
-    session->changed = TRUE;
-    session->path = 0;
-    if (session->state == STATE_SWITCHOVER)
-        session_ask_return(session);
-}
-
-static void
-return_unanswered(Session *session, const Event *event)
-{
-    if (session->return_wanted)
-        ask_again(session, event);
-}
-
-static void
-switchover_lasts(Session *session, const Event *event)
-{
-    if (!session->return_wanted)
-        session_emit(session, EFFECT_LOOK, 0, NULL);
-    session_attend(session);
-}
-
-/* libvirt cancels it when the daemon is back, and would wait until then for its end, half a minute.
- */
-static void
-abort_precopy(Session *session, const Event *event)
-{
-    session_emit(session, EFFECT_ABORT, 0, NULL);
-}
-
-/* The source is told when it asks again. */
-static void
-cancel_finish(Session *session, const Event *event)
-{
-    session_emit(session, EFFECT_CANCEL_FINISH, 0, NULL);
-    session_emit(session, EFFECT_REPLY_REFUSED, 0, "it is not known yet");
-}
-
-static void
-reply_returned(Session *session, const Event *event)
-{
-    if (session_get_owner(session) == OWNER_DESTINATION)
-        session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest has run on the destination");
-    else
-        session_emit(session, EFFECT_REPLY_RETURNED, 0, NULL);
-}
-
-static void
-reply_postcopy(Session *session, const Event *event)
-{
-    session_emit(session, EFFECT_REPLY_REFUSED, 0, "the migration is in postcopy");
-}
-
 static void
 restored(Session *session, const Event *event)
 {
     session_attend(session);
-}
-
-static void
-finish_called(Session *session, const Event *event)
-{
-    session->finish_called = TRUE;
-    session->changed = TRUE;
-    session->stays = !session->received;
-    if (session->state == STATE_POSTCOPY_ACTIVE)
-        session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
-}
-
-/* QEMU is done, and the guest has yet to be started: Finish is still waited for, or called by us
- * when its time is up. To end now would close the client's connection, and libvirt would destroy
- * the guest that has left its source. */
-static void
-received(Session *session, const Event *event)
-{
-    session->received = TRUE;
-    session->stays = !session->finish_called;
-}
-
-/* It ended before it started the guest: the next one is ours. */
-static void
-finish_failed(Session *session, const Event *event)
-{
-    session->finish_called = FALSE;
-    session->changed = TRUE;
-    if (session->state == STATE_POSTCOPY_ACTIVE)
-        session_attend(session);
-}
-
-/* The source is stopped for good and the guest runs nowhere: the client's word to start it here was
- * lost, or nobody is left to give it. */
-static void
-finish_overdue(Session *session, const Event *event)
-{
-    session_emit(session, EFFECT_FINISH, 0, NULL);
 }
 
 static void
@@ -489,7 +385,7 @@ const Transition transitions[] = {
     { BOTH,        S(POSTCOPY_PAUSED) | RECOVERING,
                                           EVENT_QEMU_POSTCOPY_ACTIVE,        STATE_POSTCOPY_ACTIVE,        NULL },
     { SOURCE,      POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              NULL },
-    { DESTINATION, POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              received },
+    { DESTINATION, POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              handover_received },
     { BOTH,        POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        PRECOPY,               EVENT_QEMU_GONE,                   STATE_FAILED,                 keep_message },
     { BOTH,        POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 source_lost },
@@ -505,28 +401,28 @@ const Transition transitions[] = {
     { BOTH,        S(FAILED),             EVENT_CALL_FAILED,                 STATE_SAME,                   keep_message },
     { BOTH,        PRECOPY,               EVENT_CALL_CANCELLED,              STATE_CANCELLED,              keep_message },
 
-    { DESTINATION, PRECOPY,               EVENT_FINISH_CALLED,               STATE_SAME,                   finish_called },
-    { DESTINATION, POSTCOPY,              EVENT_FINISH_CALLED,               STATE_COMPLETED,              finish_called },
-    { DESTINATION, POSTCOPY,              EVENT_FINISH_FAILED,               STATE_SAME,                   finish_failed },
-    { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   finish_overdue },
+    { DESTINATION, PRECOPY,               EVENT_FINISH_CALLED,               STATE_SAME,                   handover_finish_called },
+    { DESTINATION, POSTCOPY,              EVENT_FINISH_CALLED,               STATE_COMPLETED,              handover_finish_called },
+    { DESTINATION, POSTCOPY,              EVENT_FINISH_FAILED,               STATE_SAME,                   handover_finish_failed },
+    { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   handover_finish_overdue },
     { DESTINATION, PRECOPY,               EVENT_GUEST_STARTED,               STATE_COMPLETED,              NULL },
 
     { SOURCE,      S(SETUP) | S(PRECOPY_ACTIVE),
-                                          EVENT_DAEMON_STOPS,                STATE_SAME,                   abort_precopy },
+                                          EVENT_DAEMON_STOPS,                STATE_SAME,                   handover_abort_precopy },
 
     /* Precopy has ended, and the word that the guest was started is missing: the source asks ... */
-    { SOURCE,      PRECOPY,               EVENT_RETURN_REQUESTED,            STATE_SWITCHOVER,             return_requested },
-    { SOURCE,      S(SWITCHOVER),         EVENT_TIMER_STATE,                 STATE_SAME,                   switchover_lasts },
+    { SOURCE,      PRECOPY,               EVENT_RETURN_REQUESTED,            STATE_SWITCHOVER,             handover_return_requested },
+    { SOURCE,      S(SWITCHOVER),         EVENT_TIMER_STATE,                 STATE_SAME,                   handover_switchover_lasts },
     { SOURCE,      S(SWITCHOVER),         EVENT_PEER_COMPLETED,              STATE_COMPLETED,              NULL },
     { SOURCE,      S(SWITCHOVER),         EVENT_PEER_RETURNED,               STATE_CANCELLED,              NULL },
-    { SOURCE,      S(SWITCHOVER),         EVENT_PEER_REFUSED,                STATE_SAME,                   return_unanswered },
-    { SOURCE,      S(SWITCHOVER),         EVENT_PEER_UNREACHABLE,            STATE_SAME,                   return_unanswered },
+    { SOURCE,      S(SWITCHOVER),         EVENT_PEER_REFUSED,                STATE_SAME,                   handover_return_unanswered },
+    { SOURCE,      S(SWITCHOVER),         EVENT_PEER_UNREACHABLE,            STATE_SAME,                   handover_return_unanswered },
     /* ... and the destination answers */
-    { DESTINATION, PRECOPY,               EVENT_PEER_RETURN,                 STATE_SAME,                   cancel_finish },
-    { DESTINATION, POSTCOPY,              EVENT_PEER_RETURN,                 STATE_SAME,                   reply_postcopy },
+    { DESTINATION, PRECOPY,               EVENT_PEER_RETURN,                 STATE_SAME,                   handover_cancel_finish },
+    { DESTINATION, POSTCOPY,              EVENT_PEER_RETURN,                 STATE_SAME,                   handover_reply_postcopy },
     { DESTINATION, S(COMPLETED),          EVENT_PEER_RETURN,                 STATE_SAME,                   reply_completed },
     { DESTINATION, S(FAILED) | S(CANCELLED),
-                                          EVENT_PEER_RETURN,                 STATE_SAME,                   reply_returned },
+                                          EVENT_PEER_RETURN,                 STATE_SAME,                   handover_reply_returned },
 
     /* whether the guest runs on the destination: only then may the channel be broken */
     { DESTINATION, CHANNEL,               EVENT_QEMU_RESUME,                 STATE_SAME,                   runs },
@@ -536,8 +432,8 @@ const Transition transitions[] = {
                                           EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   reply_over },
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_RUNNING,                STATE_SAME,                   peer_runs },
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_COMPLETED,              STATE_SAME,                   peer_runs },
-    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_REFUSED,                STATE_SAME,                   ask_again },
-    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_UNREACHABLE,            STATE_SAME,                   ask_again },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_REFUSED,                STATE_SAME,                   handover_ask_again },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_UNREACHABLE,            STATE_SAME,                   handover_ask_again },
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   ask_running },
     { SOURCE,      S(POSTCOPY_ACTIVE) | S(POSTCOPY_PAUSED),
                                           EVENT_PEER_OVER,                   STATE_FAILED,                 keep_message },

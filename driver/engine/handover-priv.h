@@ -1,0 +1,21 @@
+/*
+ * handover-priv.h: actions of the table for Finish, and for what the hosts ask each other
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "engine/session-priv.h"
+
+void handover_ask_again(Session *session, const Event *event);
+void handover_return_requested(Session *session, const Event *event);
+void handover_return_unanswered(Session *session, const Event *event);
+void handover_switchover_lasts(Session *session, const Event *event);
+void handover_abort_precopy(Session *session, const Event *event);
+void handover_cancel_finish(Session *session, const Event *event);
+void handover_reply_returned(Session *session, const Event *event);
+void handover_reply_postcopy(Session *session, const Event *event);
+void handover_finish_called(Session *session, const Event *event);
+void handover_received(Session *session, const Event *event);
+void handover_finish_failed(Session *session, const Event *event);
+void handover_finish_overdue(Session *session, const Event *event);
