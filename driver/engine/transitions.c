@@ -57,6 +57,18 @@ keep_message(Session *session, const Event *event)
     }
 }
 
+/* QEMU has been told to cancel, and says no more than that it has; the calls know why. The last one
+ * knows best: it looks at what the others met. */
+static void
+take_message(Session *session, const Event *event)
+{
+    if (!event->text || g_str_equal(session->message, event->text))
+        return;
+    g_free(session->message);
+    session->message = g_strdup(event->text);
+    session->changed = TRUE;
+}
+
 static void
 link_silent(Session *session, const Event *event)
 {
@@ -399,6 +411,7 @@ const Transition transitions[] = {
     { BOTH,        ALIVE,                 EVENT_CALL_COMPLETED,              STATE_COMPLETED,              NULL },
     { BOTH,        PRECOPY,               EVENT_CALL_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        S(FAILED),             EVENT_CALL_FAILED,                 STATE_SAME,                   keep_message },
+    { BOTH,        S(CANCELLED),          EVENT_CALL_FAILED,                 STATE_SAME,                   take_message },
     { BOTH,        PRECOPY,               EVENT_CALL_CANCELLED,              STATE_CANCELLED,              keep_message },
 
     { DESTINATION, PRECOPY,               EVENT_FINISH_CALLED,               STATE_SAME,                   handover_finish_called },

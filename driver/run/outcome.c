@@ -22,8 +22,10 @@ outcome_is_lost(const Status *status)
 void
 outcome_tell(Migration *migration, EventType type)
 {
-    migration_tell(migration, type, 0,
-                   type == EVENT_CALL_COMPLETED ? NULL : virGetLastErrorMessage());
+    /* A cancelled Confirm ends well, and libvirt's message would be "no error". */
+    gboolean has_error = type != EVENT_CALL_COMPLETED && virGetLastErrorCode() != VIR_ERR_OK;
+
+    migration_tell(migration, type, 0, has_error ? virGetLastErrorMessage() : NULL);
 }
 
 MigrationState

@@ -109,6 +109,24 @@ prepare(Run *run, const char *uri)
     return TRUE;
 }
 
+static Migration *
+find_migration(virDomainPtr dom)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+
+    return virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+}
+
+/* The status says why. */
+static void
+tell_failed(Run *run)
+{
+    g_autoptr(Migration) migration = find_migration(run->dom);
+
+    if (migration)
+        outcome_tell(migration, EVENT_CALL_FAILED);
+}
+
 static gboolean
 perform(Run *run)
 {
@@ -124,9 +142,11 @@ perform(Run *run)
     if (rc == 0)
         return TRUE;
     /* Not the client, we have cancelled it. libvirt's message, in its translation. */
-    if (lost && virGetLastErrorCode() == VIR_ERR_OPERATION_ABORTED)
+    if (lost && virGetLastErrorCode() == VIR_ERR_OPERATION_ABORTED) {
         stock_error_raise(VIR_ERR_OPERATION_FAILED, "%s",
                           dgettext("libvirt", "Lost connection to destination host"));
+        tell_failed(run);
+    }
     keep_error(run);
     return FALSE;
 }
@@ -231,14 +251,6 @@ get_own_domain(virDomainPtr dom)
     if (connection)
         virConnectClose(connection);
     return own;
-}
-
-static Migration *
-find_migration(virDomainPtr dom)
-{
-    unsigned char uuid[VIR_UUID_BUFLEN];
-
-    return virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
 }
 
 /* The client's answer when libvirt's protocol has failed: what counts is where the guest is.

@@ -137,6 +137,29 @@ test_hint_at_the_end(void)
     end(&a);
 }
 
+/* QEMU says that it was cancelled, and the calls why: the one that knows most comes last. */
+static void
+test_cancelled(void)
+{
+    for (guint role = 0; role < ROLE_LAST; role++) {
+        g_autoptr(Policy) policy = policy_default();
+        Paused a = {.effects = g_array_new(FALSE, FALSE, sizeof(Effect))};
+
+        a.session = session_new(role, "id", "uuid", "guest", policy, 7, 0);
+        tell(&a, EVENT_QEMU_ACTIVE, 0, NULL);
+        tell(&a, EVENT_QEMU_CANCELLED, 0, NULL);
+        assert_message(&a, "");
+        g_assert_true(tell(&a, EVENT_CALL_FAILED, 0, "canceled"));
+        assert_message(&a, "canceled");
+        g_assert_true(tell(&a, EVENT_CALL_FAILED, 0, "the connection is lost"));
+        assert_message(&a, "the connection is lost");
+        g_assert_false(tell(&a, EVENT_CALL_FAILED, 0, NULL));
+        assert_message(&a, "the connection is lost");
+        g_assert_cmpuint(a.effects->len, ==, 0);
+        end(&a);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -145,5 +168,6 @@ main(int argc, char **argv)
     g_test_add_func("/session-told/listens-elsewhere-too-late", test_listens_elsewhere_too_late);
     g_test_add_func("/session-told/hint", test_hint);
     g_test_add_func("/session-told/hint-at-the-end", test_hint_at_the_end);
+    g_test_add_func("/session-told/cancelled", test_cancelled);
     return g_test_run();
 }
