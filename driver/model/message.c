@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "util/uuid.h"
+
 #define MAGIC 0x4846504du /* "HFPM" */
 
 G_DEFINE_QUARK(holdfast - message - error - quark, message_error)
@@ -54,6 +56,53 @@ message_set_text(Message *message, const char *text)
         end = g_utf8_find_prev_char(valid, valid + MESSAGE_TEXT_MAX + 1);
     memcpy(message->text, valid, end - valid);
     message->text[end - valid] = '\0';
+}
+
+void
+message_set_subject(Message *message, const char *uuid, guint32 sequence)
+{
+    g_autofree char *text =
+        sequence ? g_strdup_printf("%s %" G_GUINT32_FORMAT, uuid, sequence) : g_strdup(uuid);
+
+    message_set_text(message, text);
+}
+
+gboolean
+message_get_subject(const Message *message, guint8 *uuid, guint32 *sequence)
+{
+    g_auto(GStrv) words = g_strsplit(message->text, " ", 3);
+    guint n = g_strv_length(words);
+    guint64 number = 0;
+    guint8 parsed[UUID_BYTES] = {0};
+    gboolean valid = n == 0 || (n < 3 && uuid_parse(words[0], parsed));
+
+    if (n == 2)
+        valid = valid && g_ascii_string_to_unsigned(words[1], 10, 1, G_MAXUINT32, &number, NULL);
+    memset(uuid, 0, UUID_BYTES);
+    *sequence = 0;
+    if (!valid)
+        return FALSE;
+    memcpy(uuid, parsed, UUID_BYTES);
+    *sequence = (guint32)number;
+    return TRUE;
+}
+
+/* Milliseconds; they begin anew after 49 days, so numbers are compared by their distance, as RFC
+ * 1982 has it. */
+gboolean
+message_is_overtaken(guint32 sequence, guint32 other)
+{
+    return sequence && other && (gint32)(sequence - other) < 0;
+}
+
+guint32
+message_next_sequence(guint32 last, gint64 now_usec)
+{
+    guint32 next = (guint32)(now_usec / 1000);
+
+    if (last && (gint32)(next - last) <= 0)
+        next = last + 1;
+    return next ? next : 1;
 }
 
 GBytes *

@@ -37,9 +37,7 @@ typedef enum {
     MESSAGE_RECOVER = 1,     /* listen for a resumed migration */
     MESSAGE_PAUSED = 2,      /* a person paused it: do not hold the client's call */
     MESSAGE_ASK_RUNNING = 3, /* does the guest run there? Answered when it does. */
-    /* Was the guest of a precopy migration started? It is not to be if it was not. text: the UUID
-     * of the domain, for a destination that has forgotten the migration. */
-    MESSAGE_RETURN = 4,
+    MESSAGE_RETURN = 4, /* was the guest of a precopy migration started? It is not to be if not */
     /* the destination answers */
     MESSAGE_ARMED = 0x81,     /* number: the port its QEMU listens on */
     MESSAGE_COMPLETED = 0x82, /* it has all memory, and owns the guest */
@@ -64,6 +62,25 @@ typedef enum {
     MESSAGE_ERROR_VERSION, /* of a version that we cannot read */
     MESSAGE_ERROR_INVALID, /* a type, length or text that makes no sense */
 } MessageError;
+
+/**
+ * message_set_subject: what a question is about, as its text
+ * @uuid: of the domain, in text, for a destination that has forgotten the migration
+ * @sequence: grows from question to question, by which the destination knows one that was overtaken
+ *   by a later one; 0: none
+ */
+void message_set_subject(Message *message, const char *uuid, guint32 sequence);
+
+/** And back. An older build says less: @uuid and @sequence are all zero where they are missing.
+ * FALSE, with zeroes, for any other text. @uuid: UUID_BYTES. */
+gboolean message_get_subject(const Message *message, guint8 *uuid, guint32 *sequence);
+
+/** The sequence after @last, that of the first question being 0: the time, so that a daemon that
+ * was restarted needs no memory of it. @now_usec: CLOCK_REALTIME. */
+guint32 message_next_sequence(guint32 last, gint64 now_usec);
+
+/** Whether the question @sequence was asked before @other. FALSE if either is unknown. */
+gboolean message_is_overtaken(guint32 sequence, guint32 other);
 
 /** Sets text, cut at a character's boundary to what fits. */
 void message_set_text(Message *message, const char *text);

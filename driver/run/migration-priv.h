@@ -76,6 +76,7 @@ struct Migration {
     char *local_host;       /* this host's end of the channel; NULL: unknown */
     char *armed_host;       /* where QEMU listens; NULL: everywhere, or nowhere */
     PeerQuestion *question; /* the one to be answered */
+    guint32 sequence;       /* of the last question, asked or answered; 0: none */
     GArray *waits;          /* of MigrationWait */
     CommandQueue commands[COMMAND_LANES];
 };

@@ -154,8 +154,9 @@ answer_unknown(PeerQuestion *question)
     const Message *message = peer_question_get(question);
     Judgement *judgement;
     guint8 uuid[UUID_BYTES];
+    guint32 sequence;
 
-    if (message->type != MESSAGE_RETURN || !uuid_parse(message->text, uuid)) {
+    if (message->type != MESSAGE_RETURN || !message_get_subject(message, uuid, &sequence)) {
         peer_question_answer(question, MESSAGE_REFUSED, 0,
                              "this migration is not known on the destination");
         return;
@@ -194,6 +195,23 @@ ask_recover(Migration *migration, PeerQuestion *question)
     migration_step(migration, EVENT_PEER_RECOVER, peer_question_get(question)->number, NULL);
 }
 
+/* A question that a later one has overtaken, on another way: the source does not mean it any more,
+ * and waits for no answer. A pause of a person's that was withdrawn meanwhile would break the
+ * channel that has just recovered. */
+static gboolean
+is_overtaken(Migration *migration, const Message *message)
+{
+    guint8 uuid[UUID_BYTES];
+    guint32 sequence;
+
+    message_get_subject(message, uuid, &sequence);
+    if (message_is_overtaken(sequence, migration->sequence))
+        return TRUE;
+    if (sequence)
+        migration->sequence = sequence;
+    return FALSE;
+}
+
 void
 observe_question(PeerQuestion *question, gpointer opaque)
 {
@@ -202,6 +220,10 @@ observe_question(PeerQuestion *question, gpointer opaque)
 
     if (!migration) {
         answer_unknown(question);
+        return;
+    }
+    if (is_overtaken(migration, message)) {
+        peer_question_answer(question, MESSAGE_REFUSED, 0, "it was asked before another question");
         return;
     }
     switch (message->type) {

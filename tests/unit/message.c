@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "util/uuid.h"
+
 static const Secret secret = {.bytes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255}};
 
 static const MessageType all_types[] = {
@@ -101,6 +103,72 @@ test_text(void)
     g_assert_error(error, MESSAGE_ERROR, MESSAGE_ERROR_INVALID);
 }
 
+/* What a question is about; also as an older build says it. */
+static void
+test_subject(void)
+{
+    static const char uuid[] = "0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001";
+    static const struct {
+        const char *text;
+        gboolean valid;
+        gboolean has_uuid;
+        guint32 sequence;
+    } cases[] = {
+        {"", TRUE, FALSE, 0},
+        {"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001", TRUE, TRUE, 0},
+        {"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001 7", TRUE, TRUE, 7},
+        {"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001 4294967295", TRUE, TRUE, G_MAXUINT32},
+        {"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001 4294967296", FALSE, FALSE, 0},
+        {"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001 0", FALSE, FALSE, 0},
+        {"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001 -1", FALSE, FALSE, 0},
+        {"0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001 7 8", FALSE, FALSE, 0},
+        {"it is paused", FALSE, FALSE, 0},
+        {" 7", FALSE, FALSE, 0},
+    };
+    Message message = {0};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint8 bytes[UUID_BYTES] = {1};
+        g_autofree char *text = NULL;
+        guint32 sequence = 99;
+
+        message_set_text(&message, cases[i].text);
+        g_assert_cmpint(message_get_subject(&message, bytes, &sequence), ==, cases[i].valid);
+        g_assert_cmpuint(sequence, ==, cases[i].sequence);
+        text = uuid_format(bytes);
+        g_assert_cmpint(g_str_equal(text, uuid), ==, cases[i].has_uuid);
+        if (!cases[i].valid || !cases[i].has_uuid)
+            continue;
+        message_set_subject(&message, uuid, sequence);
+        g_assert_cmpstr(message.text, ==, cases[i].text);
+    }
+}
+
+/* It grows, whatever the clock does, and over its end. */
+static void
+test_sequence(void)
+{
+    static const gint64 times_ms[] = {4294967290, 4294967290, 4294967000, 4294967295};
+    guint32 last = 0;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(times_ms); i++) {
+        guint32 next = message_next_sequence(last, times_ms[i] * 1000);
+
+        g_assert_cmpuint(next, !=, 0);
+        g_assert_cmpint(message_is_overtaken(last, next), ==, last != 0);
+        g_assert_false(message_is_overtaken(next, last));
+        g_assert_false(message_is_overtaken(next, next));
+        last = next;
+    }
+    g_assert_cmpuint(last, ==, G_MAXUINT32);
+    last = message_next_sequence(last, (gint64)4294967295 * 1000);
+    g_assert_cmpuint(last, ==, 1);
+    g_assert_true(message_is_overtaken(G_MAXUINT32, last));
+    /* an older build's, which has none */
+    g_assert_false(message_is_overtaken(0, last));
+    g_assert_false(message_is_overtaken(last, 0));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -108,5 +176,7 @@ main(int argc, char **argv)
     g_test_add_func("/message/round-trip", test_round_trip);
     g_test_add_func("/message/header-bytes", test_header_bytes);
     g_test_add_func("/message/text", test_text);
+    g_test_add_func("/message/subject", test_subject);
+    g_test_add_func("/message/sequence", test_sequence);
     return g_test_run();
 }
