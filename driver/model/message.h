@@ -76,7 +76,8 @@ void message_set_subject(Message *message, const char *uuid, guint32 sequence);
 gboolean message_get_subject(const Message *message, guint8 *uuid, guint32 *sequence);
 
 /** The sequence after @last, that of the first question being 0: the time, so that a daemon that
- * was restarted needs no memory of it. @now_usec: CLOCK_REALTIME. */
+ * was restarted needs no memory of it. @now_usec: CLOCK_MONOTONIC, which a daemon's restart does
+ * not begin anew, and nobody sets back. */
 guint32 message_next_sequence(guint32 last, gint64 now_usec);
 
 /** Whether the question @sequence was asked before @other. FALSE if either is unknown. */

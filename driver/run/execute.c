@@ -92,7 +92,7 @@ call_peer(Migration *migration, guint n_ways, guint path, MessageType type, Peer
     g_autofree PeerWay *ways = g_new(PeerWay, n_ways);
     Message message = {.type = type};
 
-    migration->sequence = message_next_sequence(migration->sequence, g_get_real_time());
+    migration->sequence = message_next_sequence(migration->sequence, g_get_monotonic_time());
     message_set_subject(&message, migration->status->uuid, migration->sequence);
     for (guint i = 0; i < n_ways; i++) {
         const MigrationPath *way = g_ptr_array_index(migration->paths, (path + i) % n_ways);
