@@ -70,8 +70,10 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     virSetErrorFunc(NULL, ignore);
     virInitialize();
-    if (!symbols_load(NULL, &error))
-        return 77; /* skipped: a libvirt that we do not know */
+    if (!symbols_load(NULL, &error)) {
+        puts("1..0 # SKIP a libvirt that we do not know");
+        return 0;
+    }
     g_test_add_func("/incoming/files", test_files);
     return g_test_run();
 }

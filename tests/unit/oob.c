@@ -288,7 +288,7 @@ test_answers(void)
     Monitor monitor;
     g_auto(Call) first = {&monitor, "first", LONG_MS, NULL, NULL};
     g_auto(Call) second = {&monitor, "second", LONG_MS, NULL, NULL};
-    g_autofree char *lines[2] = {NULL, NULL};
+    char *lines[2];
     GThread *threads[2];
 
     open_monitor(&monitor);
@@ -314,6 +314,7 @@ test_answers(void)
         g_assert_cmpstr(asked->answer, ==, answer);
         /* Once more it has no owner, and is still not libvirt's. */
         g_assert_true(arrives(&monitor, answer));
+        g_free(lines[i]);
     }
     close_monitor(&monitor);
 }
@@ -465,8 +466,8 @@ test_late_answer(void)
     Monitor monitor;
     g_auto(Call) late = {&monitor, "late", SHORT_MS, NULL, NULL};
     g_auto(Call) next = {&monitor, "next", LONG_MS, NULL, NULL};
-    g_autofree char *lines[2] = {NULL, NULL};
-    g_autofree char *answers[2] = {NULL, NULL};
+    g_autofree char *answer = NULL;
+    char *lines[2];
     GThread *thread;
 
     open_monitor(&monitor);
@@ -478,11 +479,13 @@ test_late_answer(void)
     for (guint i = 0; i < 2; i++) {
         g_autofree char *id = id_of(lines[i]);
 
-        answers[i] = g_strdup_printf("{\"return\": {}, \"id\": \"%s\"}", id);
-        g_assert_true(arrives(&monitor, answers[i]));
+        g_free(answer);
+        answer = g_strdup_printf("{\"return\": {}, \"id\": \"%s\"}", id);
+        g_assert_true(arrives(&monitor, answer));
+        g_free(lines[i]);
     }
     g_thread_join(thread);
-    g_assert_cmpstr(next.answer, ==, answers[1]);
+    g_assert_cmpstr(next.answer, ==, answer);
     close_monitor(&monitor);
 }
 
