@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from holdfast_lab import Lab, LabError, clean
+from holdfast_lab import Lab, LabError, clean, sanitizer
 from holdfast_lab.lab import default_prefix
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -63,12 +63,28 @@ def pytest_runtest_makereport(item, call):
         report.sections.append((f"timeline of lab {lab.prefix}", text))
 
 
+def check_memory(labs):
+    """Where daemons look after their memory, they have found nothing."""
+    found = [text for lab in labs for host in lab.hosts for text in sanitizer.take(host)]
+    assert not found, "\n".join(found)
+
+
+def take_down(labs):
+    try:
+        if sanitizer.at_work():
+            for each in labs:
+                sanitizer.end_daemons(each)
+            check_memory(labs)
+    finally:
+        for each in labs:
+            each.down()
+
+
 @pytest.fixture(scope="session")
 def kept_labs():
     labs = {}
     yield labs
-    for each in labs.values():
-        each.down()
+    take_down(labs.values())
 
 
 @pytest.fixture
@@ -100,6 +116,7 @@ def kept_lab(kept_labs):
     yield as_new
     for one in used:
         in_use.remove(one)
+    check_memory(used)
 
 
 @pytest.fixture
@@ -128,7 +145,7 @@ def new_lab():
     yield make
     for one in made:
         in_use.remove(one)
-        one.down()
+    take_down(made)
 
 
 @pytest.fixture

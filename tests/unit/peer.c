@@ -245,6 +245,10 @@ test_no_descriptors(void)
     guint turns = 0;
     int fd, free_fd;
 
+    if (g_getenv("HOLDFAST_VALGRIND")) {
+        g_test_skip("valgrind does the limit itself, and closes a connection beyond it");
+        return;
+    }
     destination_init(&destination, PORT_MAX);
     fd = ends_connect(AF_INET, peer_server_get_port(destination.server));
     ends_write(fd, g_bytes_get_data(question, NULL), g_bytes_get_size(question));

@@ -116,6 +116,21 @@ run_tests.run_child([sys.executable, '-c', {child!r}])
     expect(process.wait(20) != 0, True)
 
 
+def test_which_suites_there_are():
+    run = TESTS.parent / 'run'
+    everything = 'unit golden style platform lab'
+    for arguments, message in (
+            (['--suite', 'x'], f"there is no suite 'x'; there are: {everything}"),
+            (['--valgrind', '--suite=lab'],
+             "there is no suite 'lab' for --valgrind; there are: unit golden"),
+            (['--suite', 'unit', '--suite', 'style', '--sanitize'],
+             "there is no suite 'style' for --sanitize; there are: unit golden lab"),
+            (['--valgrind', '--sanitize'], '--valgrind or --sanitize, not both'),
+            (['--suite'], '--suite needs a name')):
+        said = subprocess.run([run, 'test', *arguments], capture_output=True, text=True)
+        expect((said.returncode, said.stdout, said.stderr), (1, '', f'run: {message}\n'))
+
+
 def test_every_command_says_what_it_does():
     run = TESTS.parent / 'run'
     usage = subprocess.run([run, 'help'], capture_output=True, text=True, check=True).stdout

@@ -34,7 +34,7 @@ PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOG = "/var/log/libvirt/libvirtd.log"
 SOCKET = "/run/libvirt/libvirt-sock"
 BUS_SOCKET = "/run/dbus/system_bus_socket"
-DAEMON = ("libvirtd", "--listen")
+DAEMON = tuple(shlex.split(os.environ.get("HOLDFAST_LAB_DAEMON", "libvirtd --listen")))
 
 # QMP traffic is logged at level info by qemu.qemu_monitor*; the object and event-loop traces
 # would drown it.
