@@ -71,9 +71,11 @@ set_properties(HoldfastDBusSession *session, const Status *status)
     holdfast_dbus_session_set_started_at(session, usec(status->started_at_usec));
     holdfast_dbus_session_set_pauses(session, status->pauses);
     holdfast_dbus_session_set_recoveries(session, status->recoveries);
+    holdfast_dbus_session_set_paused_at(session, usec(status->paused_at_usec));
     holdfast_dbus_session_set_paused_usec(session, status->paused_usec);
     holdfast_dbus_session_set_last_outage_usec(session, status->last_outage_usec);
     holdfast_dbus_session_set_attempts(session, status->attempts);
+    holdfast_dbus_session_set_recovers_itself(session, status->recovers_itself);
     holdfast_dbus_session_set_next_attempt_at(session, usec(status->next_attempt_at_usec));
     holdfast_dbus_session_set_history(session, history_to_variant(status->history));
 }

@@ -534,6 +534,9 @@ session_get_status(const Session *session)
     status->state = session->state;
     status->reason = session->reason;
     status->started_at_usec = session->started_at_usec;
+    status->paused_at_usec =
+        migration_state_is_terminal(session->state) ? 0 : session->paused_at_usec;
+    status->recovers_itself = status->paused_at_usec && session_recovers_itself(session);
     status->next_attempt_at_usec = session->next_attempt_at_usec;
     status->paused_usec = session->paused_usec;
     status->last_outage_usec = session->last_outage_usec;

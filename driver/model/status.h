@@ -28,7 +28,9 @@ typedef struct {
     MigrationState state;
     PauseReason reason;
     gint64 started_at_usec;      /* CLOCK_REALTIME */
-    gint64 next_attempt_at_usec; /* CLOCK_REALTIME; 0: no attempt is planned */
+    gint64 paused_at_usec;       /* CLOCK_REALTIME, of the pause that lasts; 0: none does */
+    gboolean recovers_itself;    /* the pause that lasts is brought to its end without a person */
+    gint64 next_attempt_at_usec; /* CLOCK_REALTIME; 0: none is planned, or one is under way */
     guint64 paused_usec;         /* all pauses that are over, together */
     guint64 last_outage_usec;    /* the last pause that is over */
     guint pauses;

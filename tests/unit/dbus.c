@@ -28,9 +28,11 @@ test_properties(Stage *s, gconstpointer data)
         {"StartedAt", "1700000000000000"},
         {"Pauses", "1"},
         {"Recoveries", "0"},
+        {"PausedAt", "1700000001000000"},
         {"PausedUSec", "0"},
         {"LastOutageUSec", "0"},
         {"Attempts", "3"},
+        {"RecoversItself", "true"},
         {"NextAttemptAt", "0"},
         {"Message", "''"},
         {"History", "[(1700000000000000, 1000000, 'postcopy-active', ''), "

@@ -482,6 +482,40 @@ test_restored(void)
 }
 
 /* Giving up releases the callers and stops trying; the guest is still a person's to save. */
+/* Attempts are part of a pause; nothing is paused that is over. */
+static void
+test_paused_since(void)
+{
+    static const struct {
+        EventType event;
+        gboolean paused;
+    } steps[] = {
+        {EVENT_QEMU_POSTCOPY_RECOVER_SETUP, TRUE}, {EVENT_QEMU_POSTCOPY_RECOVER, TRUE},
+        {EVENT_QEMU_POSTCOPY_PAUSED, TRUE},        {EVENT_QEMU_POSTCOPY_RECOVER_SETUP, TRUE},
+        {EVENT_QEMU_POSTCOPY_RECOVER, TRUE},       {EVENT_QEMU_POSTCOPY_ACTIVE, FALSE},
+        {EVENT_QEMU_POSTCOPY_PAUSED, TRUE},        {EVENT_QEMU_GONE, FALSE},
+    };
+    g_autoptr(Policy) policy = policy_default();
+    gint64 since_usec;
+    Bench a;
+
+    bench_init(&a, ROLE_SOURCE, policy);
+    bring_to(&a, STATE_POSTCOPY_PAUSED);
+    since_usec = a.now_usec;
+    for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
+        g_autoptr(Status) status = session_get_status(a.session);
+
+        g_assert_cmpint(status->paused_at_usec, ==, i == 0 || steps[i - 1].paused ? since_usec : 0);
+        g_assert_cmpint(status->recovers_itself, ==, status->paused_at_usec != 0);
+        a.now_usec += SECOND;
+        if (steps[i].paused && i > 0 && !steps[i - 1].paused)
+            since_usec = a.now_usec;
+        send(&a, steps[i].event);
+    }
+    assert_state(&a, STATE_FAILED);
+    bench_clear(&a);
+}
+
 static void
 test_give_up(void)
 {
@@ -582,6 +616,7 @@ main(int argc, char **argv)
     g_test_add_func("/session/no-recovery", test_no_recovery);
     g_test_add_func("/session/restored", test_restored);
     g_test_add_func("/session/give-up", test_give_up);
+    g_test_add_func("/session/paused-since", test_paused_since);
     g_test_add_func("/session/message", test_message);
     g_test_add_func("/session/history-bounded", test_history_bounded);
     g_test_add_func("/session/random-walk", test_random_walk);

@@ -62,6 +62,8 @@ story_status(const Story *story)
     status->pauses = story->pauses;
     status->recoveries = story->recoveries;
     status->attempts = story->attempts;
+    status->paused_at_usec = last->state == STATE_POSTCOPY_PAUSED ? last->at_usec : 0;
+    status->recovers_itself = last->state == STATE_POSTCOPY_PAUSED;
     status->last_outage_usec = story->recoveries * 2500000;
     status->paused_usec = story->recoveries * 2500000;
     status->message = g_strdup(story->message);
