@@ -122,8 +122,9 @@ log_change(const Migration *migration, const Status *before, const Status *now, 
 {
     if (before->state == now->state && before->reason == now->reason)
         return;
-    g_message("migration %s of domain %s (%s): %s -> %s%s%s (%s)", migration->id, migration->name,
-              migration_role_to_string(migration->role), migration_state_to_string(before->state),
+    g_message("migration %s of domain %s (%s%s%s): %s -> %s%s%s (%s)", migration->id,
+              migration->name, migration_role_to_string(migration->role),
+              *now->peer ? ", peer " : "", now->peer, migration_state_to_string(before->state),
               migration_state_to_string(now->state),
               *pause_reason_to_string(now->reason) ? ", " : "", pause_reason_to_string(now->reason),
               event_type_to_string(event));
