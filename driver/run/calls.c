@@ -20,6 +20,7 @@
 #include "run/phases.h"
 #include "run/requests.h"
 #include "run/resume.h"
+#include "run/stats.h"
 #include "stock/error.h"
 
 /* --- migration --- */
@@ -280,6 +281,7 @@ calls_overrides(gsize *n)
         TABLE_OVERRIDE(domainCreateXMLWithFiles,    calls_create_files),
         TABLE_OVERRIDE(domainSetMetadata,           calls_set_metadata),
         TABLE_OVERRIDE(connectDomainEventRegisterAny, listeners_register),
+        TABLE_OVERRIDE(connectGetAllDomainStats,    stats_get_all),
     };
     /* clang-format on */
 

@@ -1,0 +1,183 @@
+/*
+ * stats.c: what a migration is like, among the statistics of its domain
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/stats.h"
+
+#include <libvirt/virterror.h>
+#include <string.h>
+
+#include "run/migration.h"
+#include "stock/table.h"
+
+#define HISTORY_MAX_STEPS 64
+
+/* Which domains, rather than how: a domain that is gone meets none of these. */
+#define FILTERS                                                                                    \
+    (~(unsigned int)(VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT |                                    \
+                     VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING |                                   \
+                     VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS))
+
+/** A record's parameters while ours are added. Nothing of it fails: the names are short, and
+ * libvirt ends a process that is out of memory. */
+typedef struct {
+    virTypedParameterPtr list;
+    int n;
+    int max;
+} Record;
+
+/* Without a text nothing is said. */
+static void
+add_text(Record *record, const char *name, const char *text)
+{
+    if (text && *text)
+        virTypedParamsAddString(&record->list, &record->n, &record->max, name, text);
+}
+
+static void
+add_count(Record *record, const char *name, guint count)
+{
+    virTypedParamsAddUInt(&record->list, &record->n, &record->max, name, count);
+}
+
+static void
+add_ms(Record *record, const char *name, gint64 usec)
+{
+    virTypedParamsAddULLong(&record->list, &record->n, &record->max, name,
+                            (unsigned long long)(MAX(usec, 0) / 1000));
+}
+
+static void
+add_history(Record *record, const GArray *history)
+{
+    guint first = history->len > HISTORY_MAX_STEPS ? history->len - HISTORY_MAX_STEPS : 0;
+    char name[VIR_TYPED_PARAM_FIELD_LENGTH];
+
+    add_count(record, "holdfast.history.count", history->len - first);
+    for (guint i = first; i < history->len; i++) {
+        const StatusStep *step = &g_array_index(history, StatusStep, i);
+
+        g_snprintf(name, sizeof(name), "holdfast.history.%u.state", i - first);
+        add_text(record, name, migration_state_to_string(step->state));
+        g_snprintf(name, sizeof(name), "holdfast.history.%u.at-ms", i - first);
+        add_ms(record, name, step->at_usec);
+        g_snprintf(name, sizeof(name), "holdfast.history.%u.reason", i - first);
+        add_text(record, name, pause_reason_to_string(step->reason));
+    }
+}
+
+void
+stats_add(virTypedParameterPtr *params, int *n_params, const Status *status, gint64 now_usec)
+{
+    Record record = {.list = *params, .n = *n_params, .max = *n_params};
+
+    add_text(&record, "holdfast.id", status->id);
+    add_text(&record, "holdfast.role", migration_role_to_string(status->role));
+    add_text(&record, "holdfast.state", migration_state_to_string(status->state));
+    add_text(&record, "holdfast.reason", pause_reason_to_string(status->reason));
+    add_text(&record, "holdfast.peer", status->peer);
+    add_text(&record, "holdfast.message", status->message);
+    add_ms(&record, "holdfast.now-ms", now_usec);
+    add_ms(&record, "holdfast.started-at-ms", status->started_at_usec);
+    add_count(&record, "holdfast.pauses", status->pauses);
+    add_count(&record, "holdfast.recoveries", status->recoveries);
+    add_count(&record, "holdfast.attempts", status->attempts);
+    if (status->paused_at_usec > 0) {
+        add_ms(&record, "holdfast.paused-at-ms", status->paused_at_usec);
+        virTypedParamsAddBoolean(&record.list, &record.n, &record.max, "holdfast.recovers-itself",
+                                 status->recovers_itself);
+    }
+    add_ms(&record, "holdfast.paused-ms", (gint64)status->paused_usec);
+    add_ms(&record, "holdfast.last-outage-ms", (gint64)status->last_outage_usec);
+    if (status->next_attempt_at_usec > 0)
+        add_ms(&record, "holdfast.next-attempt-at-ms", status->next_attempt_at_usec);
+    add_history(&record, status->history);
+
+    *params = record.list;
+    *n_params = record.n;
+}
+
+/* The domain's last migration here; NULL if there was none. */
+static Status *
+status_of(virDomainPtr dom)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+
+    return migration ? migration_get_status(migration) : NULL;
+}
+
+static void
+add_to(virDomainStatsRecordPtr record)
+{
+    g_autoptr(Status) status = status_of(record->dom);
+
+    if (status)
+        stats_add(&record->params, &record->nparams, status, g_get_real_time());
+}
+
+static gboolean
+is_among(virDomainPtr dom, virDomainStatsRecordPtr *records, int n)
+{
+    unsigned char wanted[VIR_UUID_BUFLEN];
+    unsigned char uuid[VIR_UUID_BUFLEN];
+
+    if (virDomainGetUUID(dom, wanted) < 0)
+        return TRUE;
+    for (int i = 0; i < n; i++) {
+        if (virDomainGetUUID(records[i]->dom, uuid) == 0 &&
+            memcmp(uuid, wanted, VIR_UUID_BUFLEN) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Appends the domains that have left this host; @records and @n are as the stock driver gave them.
+ * The list is freed by libvirt with free(), which is g_free() (GLib 2.46). */
+static int
+add_those_gone(virDomainPtr *doms, unsigned int ndoms, virDomainStatsRecordPtr **records, int n)
+{
+    for (unsigned int i = 0; i < ndoms; i++) {
+        g_autoptr(Status) status = is_among(doms[i], *records, n) ? NULL : status_of(doms[i]);
+        virDomainStatsRecordPtr record;
+
+        if (!status || !migration_state_is_terminal(status->state) || virDomainRef(doms[i]) < 0)
+            continue;
+        record = g_new0(virDomainStatsRecord, 1);
+        record->dom = doms[i];
+        stats_add(&record->params, &record->nparams, status, g_get_real_time());
+        *records = g_renew(virDomainStatsRecordPtr, *records, (gsize)n + 2);
+        (*records)[n++] = record;
+        (*records)[n] = NULL;
+    }
+    return n;
+}
+
+int
+stats_get_all(virConnectPtr conn,
+              virDomainPtr *doms,
+              unsigned int ndoms,
+              unsigned int stats,
+              virDomainStatsRecordPtr **records,
+              unsigned int flags)
+{
+    unsigned int others = stats & ~STATS_HOLDFAST;
+    unsigned int asked = others;
+    unsigned int how = flags;
+    int n;
+
+    if (stats == STATS_HOLDFAST) {
+        /* A mask of nothing would be all: of what it does not know stock collects nothing. */
+        asked = stats;
+        how &= ~(unsigned int)VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS;
+    }
+    n = TABLE_STOCK(connectGetAllDomainStats)(conn, doms, ndoms, asked, records, how);
+    if (n < 0 || (stats && !(stats & STATS_HOLDFAST)))
+        return n;
+    for (int i = 0; i < n; i++)
+        add_to((*records)[i]);
+    if ((stats & STATS_HOLDFAST) && !(flags & FILTERS))
+        n = add_those_gone(doms, ndoms, records, n);
+    return n;
+}

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Statistics, D-Bus and the daemon's log tell the same of a migration, on both hosts."""
+import re
+
+import libvirt
+import pytest
+
+from holdfast_lab import wait
+from holdfast_lab.host import SOCKET
+from holdfast_lab.network import DATA_PORTS
+
+SESSION = "org.holdfast.Migration1.Session"
+HOLDFAST = 1 << 31
+ENFORCE = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS
+NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+
+
+def statistics(host):
+    """What `virsh domstats` says of the guest's migration: {name without "holdfast.": text}."""
+    lines = host.virsh("domstats", "guest", "--nowait").stdout.splitlines()
+    pairs = (line.strip().split("=", 1) for line in lines if line.strip().startswith("holdfast."))
+    return {name.removeprefix("holdfast."): value for name, value in pairs}
+
+
+def properties(host):
+    """The same from D-Bus, in the words of the statistics."""
+    path = host.wait_dbus_signal("StateChanged")["path"]
+
+    def get(name):
+        return host.dbus_property(path, SESSION, name)
+
+    told = {
+        "id": get("MigrationId"), "role": get("Role"), "state": get("State"),
+        "reason": get("Reason"), "peer": get("Peer"), "message": get("Message"),
+        "pauses": get("Pauses"), "recoveries": get("Recoveries"), "attempts": get("Attempts"),
+        "started-at-ms": get("StartedAt") // 1000, "paused-ms": get("PausedUSec") // 1000,
+        "last-outage-ms": get("LastOutageUSec") // 1000,
+    }
+    if get("PausedAt"):
+        told["paused-at-ms"] = get("PausedAt") // 1000
+        told["recovers-itself"] = "yes" if get("RecoversItself") else "no"
+    history = get("History")
+    told["history.count"] = len(history)
+    for number, (at, _, state, reason) in enumerate(history):
+        told[f"history.{number}.state"] = state
+        told[f"history.{number}.at-ms"] = at // 1000
+        told[f"history.{number}.reason"] = reason
+    return {name: str(value) for name, value in told.items() if value != ""}
+
+
+def assert_same(host):
+    """While nothing changes but attempts, both are read until one has not overtaken the other."""
+    def same():
+        first = properties(host)
+        read = statistics(host)
+        if first != properties(host):
+            return None
+        for name in ("now-ms", "next-attempt-at-ms"):
+            read.pop(name, None)
+        assert read == first
+        return read
+
+    return wait(same, 30, f"a quiet moment on {host.name}")
+
+
+def logged(host, migration_id):
+    """[(from, to)] of a migration as the daemon's log has it."""
+    line = re.compile(rf"migration {migration_id} of domain guest \(\w+(?:, peer \S+)?\): "
+                      r"(\S+) -> ([a-z-]+)(?:, [a-z-]+)? \([a-z-]+\)")
+    found = (line.search(text) for _, _, text in host.log.entries())
+    return [match.groups() for match in found if match]
+
+
+def test_all_tell_the_same(lab, guest):
+    for host in lab.hosts:
+        assert statistics(lab.a) == {}, "a domain without a migration"
+    migration = lab.postcopy(lab.a, lab.b)
+    lab.net.cut("all", port=DATA_PORTS)
+    migration.wait_status("postcopy-paused", timeout=30)
+    for host in lab.hosts:
+        host.wait_dbus_signal("Paused")
+        told = assert_same(host)
+        assert (told["state"], told["pauses"]) == ("postcopy-paused", "1")
+        assert (told["reason"], told["recovers-itself"]) == ("network", "yes")
+        assert int(told["paused-at-ms"]) <= int(statistics(host)["now-ms"])
+    lab.net.restore()
+    migration.succeed(timeout=180)
+    ids = set()
+    for host in lab.hosts:
+        host.wait_dbus_signal("Finished")
+        told = assert_same(host)
+        assert (told["state"], told["recoveries"]) == ("completed", "1")
+        assert int(told["paused-ms"]) == int(told["last-outage-ms"]) > 0
+        count = int(told["history.count"])
+        states = [told[f"history.{number}.state"] for number in range(count)]
+        assert logged(host, told["id"]) == list(zip(states, states[1:]))
+        ids.add(told["id"])
+    assert len(ids) == 1
+    guest.witness_ok(lab.b)
+
+
+def ask(host, stats, flags, named):
+    """-> the names of all statistics of the guest, or the error's code."""
+    connection = libvirt.open(f"qemu+unix:///system?socket={host.path(SOCKET)}")
+    try:
+        if named:
+            records = connection.domainListGetStats([connection.lookupByName("guest")], stats,
+                                                    flags)
+        else:
+            records = connection.getAllDomainStats(stats, flags)
+        assert [domain.name() for domain, _ in records] == ["guest"]
+        return set(records[0][1])
+    except libvirt.libvirtError as error:
+        return error.get_error_code()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def silent():
+    libvirt.registerErrorHandler(lambda *_: None, None)
+
+
+def test_a_choice_of_statistics_is_stock_libvirts(lab, stock_lab, guest, silent):
+    """After a migration, with it among all statistics, every other question has stock's answer."""
+    there = stock_lab.guest()
+    there.start(stock_lab.a)
+    for each in (lab, stock_lab):
+        each.migrate(each.a, each.b, "--postcopy").succeed()
+    groups = [libvirt.VIR_DOMAIN_STATS_STATE, libvirt.VIR_DOMAIN_STATS_VCPU,
+              libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON, 1 << 30]
+    for named in (False, True):
+        for stats in groups:
+            for flags in (0, NOWAIT, ENFORCE):
+                ours = ask(lab.b, stats, flags, named)
+                assert ours == ask(stock_lab.b, stats, flags, named), (stats, flags, named)
+        for flags in (0, NOWAIT, ENFORCE):
+            ours = ask(lab.b, 0, flags, named)
+            mine = {name for name in ours if name.startswith("holdfast.")}
+            assert "holdfast.state" in mine
+            assert ours - mine == ask(stock_lab.b, 0, flags, named), (flags, named)
+        assert ask(lab.b, HOLDFAST, ENFORCE, named) == mine
+        assert ask(lab.b, HOLDFAST | libvirt.VIR_DOMAIN_STATS_STATE, ENFORCE, named) \
+            == mine | {"state.state", "state.reason"}
+        assert ask(stock_lab.b, HOLDFAST, 0, named) == set()
+        assert ask(stock_lab.b, HOLDFAST, ENFORCE, named) \
+            == libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
