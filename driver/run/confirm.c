@@ -22,7 +22,10 @@ confirm_return(Migration *migration, int *cancelled)
               "the guest",
               migration_get_id(migration));
     migration_tell(migration, EVENT_RETURN_REQUESTED, 0, NULL);
-    migration_wait(migration, MIGRATION_SETTLED, 0, 0, &status);
+    migration_wait(migration, MIGRATION_SETTLED, 0, 0, NULL);
+    /* An answer that was just being taken in. */
+    migration_sync(migration);
+    status = migration_get_status(migration);
     if (!migration_state_is_terminal(status->state)) {
         stock_error_raise(VIR_ERR_OPERATION_FAILED,
                           _("the daemon stops before it is known whether domain '%1$s' runs on the "

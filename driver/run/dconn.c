@@ -12,19 +12,24 @@
 #include <libintl.h>
 
 #include "run/host.h"
+#include "run/remote.h"
 #include "stock/config.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/symbols.h"
 #include "stock/table.h"
 
-/* VIR_DRV_FEATURE_MIGRATION_P2P, src/libvirt_internal.h; a number of libvirt's protocol. */
-#define FEATURE_MIGRATION_P2P 4
+/* VIR_DRV_FEATURE_MIGRATION_..., src/libvirt_internal.h; numbers of libvirt's protocol. */
+#define FEATURE_MIGRATION_P2P    4
+#define FEATURE_MIGRATION_PARAMS 13
 
 struct Dconn {
     gatomicrefcount refs;
     virConnectPtr connection;
     virDomainPtr dom;
+    char *uri;
+    gboolean open;
+    gboolean takes_params;
 
     GMutex lock;
     GCond idle;
@@ -41,6 +46,7 @@ unref(gpointer opaque)
     if (!g_atomic_ref_count_dec(&dconn->refs))
         return;
     virDomainFree(dconn->dom);
+    g_free(dconn->uri);
     g_mutex_clear(&dconn->lock);
     g_cond_clear(&dconn->idle);
     g_free(dconn);
@@ -60,14 +66,15 @@ static void
 abort_job(gpointer opaque, gpointer unused)
 {
     Dconn *dconn = opaque;
+    const char *name = virDomainGetName(dconn->dom); /* it resets the error */
 
     g_mutex_lock(&dconn->lock);
     dconn->aborting = dconn->guarded;
     g_mutex_unlock(&dconn->lock);
     if (dconn->aborting) {
         if (TABLE_STOCK(domainAbortJobFlags)(dconn->dom, 0) < 0)
-            g_info("domain %s: the connection to the destination is lost: %s",
-                   virDomainGetName(dconn->dom), virGetLastErrorMessage());
+            g_info("domain %s: the connection to the destination is lost: %s", name,
+                   virGetLastErrorMessage());
         g_mutex_lock(&dconn->lock);
         dconn->aborting = FALSE;
         g_cond_broadcast(&dconn->idle);
@@ -76,31 +83,32 @@ abort_job(gpointer opaque, gpointer unused)
     unref(dconn);
 }
 
+/* @flag: lost or guarded; the one that makes them both has the job aborted. */
+static void
+set_flag(Dconn *dconn, gboolean *flag)
+{
+    gboolean due;
+
+    g_mutex_lock(&dconn->lock);
+    *flag = TRUE;
+    due = dconn->lost && dconn->guarded;
+    g_mutex_unlock(&dconn->lock);
+    if (due)
+        host_run(abort_job, ref(dconn));
+}
+
 static void
 closed_cb(virConnectPtr connection, int reason, void *opaque)
 {
     Dconn *dconn = opaque;
-    gboolean guarded;
 
-    g_mutex_lock(&dconn->lock);
-    dconn->lost = TRUE;
-    guarded = dconn->guarded;
-    g_mutex_unlock(&dconn->lock);
-    if (guarded)
-        host_run(abort_job, ref(dconn));
+    set_flag(dconn, &dconn->lost);
 }
 
 void
 dconn_guard(Dconn *dconn)
 {
-    gboolean lost;
-
-    g_mutex_lock(&dconn->lock);
-    dconn->guarded = TRUE;
-    lost = dconn->lost;
-    g_mutex_unlock(&dconn->lock);
-    if (lost)
-        host_run(abort_job, ref(dconn));
+    set_flag(dconn, &dconn->guarded);
 }
 
 gboolean
@@ -158,16 +166,30 @@ watch(Dconn *dconn)
 }
 
 static gboolean
-takes_p2p(virConnectPtr connection)
+takes_p2p(Dconn *dconn)
 {
-    int takes = symbols.virConnectSupportsFeature(connection, FEATURE_MIGRATION_P2P);
+    int takes = symbols.virConnectSupportsFeature(dconn->connection, FEATURE_MIGRATION_P2P);
 
     if (takes == 0)
         stock_error_raise(
             VIR_ERR_OPERATION_FAILED, "%s",
             dgettext("libvirt",
                      "Destination libvirt does not support peer-to-peer migration protocol"));
-    return takes > 0;
+    if (takes <= 0)
+        return FALSE;
+    takes = symbols.virConnectSupportsFeature(dconn->connection, FEATURE_MIGRATION_PARAMS);
+    dconn->takes_params = takes > 0;
+    return takes >= 0;
+}
+
+static void
+open_call(gpointer opaque)
+{
+    Dconn *dconn = opaque;
+
+    dconn->connection = connect_to(dconn->uri);
+    dconn->open =
+        is_still_running(dconn->dom) && dconn->connection && watch(dconn) && takes_p2p(dconn);
 }
 
 Dconn *
@@ -180,11 +202,11 @@ dconn_open(virDomainPtr dom, const char *uri)
     g_cond_init(&dconn->idle);
     virDomainRef(dom);
     dconn->dom = dom;
-    dconn->connection = connect_to(uri);
-    if (!is_still_running(dom) || !dconn->connection || !watch(dconn) ||
-        !takes_p2p(dconn->connection))
-        return NULL;
-    return g_steal_pointer(&dconn);
+    dconn->uri = g_strdup(uri);
+    if (remote_call(open_call, dconn))
+        return dconn->open ? g_steal_pointer(&dconn) : NULL;
+    dconn = NULL; /* the call's */
+    return NULL;
 }
 
 void
@@ -208,4 +230,10 @@ virConnectPtr
 dconn_get(const Dconn *dconn)
 {
     return dconn->connection;
+}
+
+gboolean
+dconn_takes_params(const Dconn *dconn)
+{
+    return dconn->takes_params;
 }

@@ -19,7 +19,7 @@ typedef struct Dconn Dconn;
  * @dom: the domain on a connection of our own to this daemon
  *
  * Watched as keepalive_interval and keepalive_count in qemu.conf say. NULL with the thread's
- * libvirt error set.
+ * libvirt error set, also when the daemon stops before.
  */
 Dconn *dconn_open(virDomainPtr dom, const char *uri);
 /** The thread's libvirt error is left as it was. NULL is ignored. */
@@ -28,6 +28,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Dconn, dconn_close)
 
 /** Borrowed. */
 virConnectPtr dconn_get(const Dconn *dconn);
+
+/** Whether the other host's libvirt knows the phases with parameters (1.1.0 and later). */
+gboolean dconn_takes_params(const Dconn *dconn);
 
 /** From now on losing the connection aborts the domain's job, until dconn_unguard(). */
 void dconn_guard(Dconn *dconn);

@@ -69,6 +69,10 @@ ask_done(
     Migration *migration = opaque;
 
     migration->call = NULL;
+    if (migration_is_released()) {
+        migration_unref(migration);
+        return;
+    }
     count_call(migration, answer, error);
     if (answer) {
         g_free(migration->resume_host);

@@ -227,42 +227,61 @@ start_kept(Migration *migration)
         virConnectClose(connection);
 }
 
-/* The parameters of a Finish of our own; free with virTypedParamsFree(). */
-static gboolean
-own_finish(Migration *migration, Finish *finish, int cancelled)
+/** Finish in place of the client, on its connection. */
+typedef struct {
+    virConnectPtr dconn; /* NULL: there is none */
+    Finish finish;
+    char *cookie; /* what it gives; for nobody */
+    int cookielen;
+} OwnFinish;
+
+static void
+own_clear(OwnFinish *own)
+{
+    free(own->cookie);
+    virTypedParamsFree(own->finish.params, own->finish.nparams);
+    if (own->dconn)
+        virConnectClose(own->dconn);
+    virResetLastError();
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(OwnFinish, own_clear)
+
+/* @own: stays where it is. */
+static void
+own_init(OwnFinish *own, Migration *migration, int cancelled)
 {
     int max = 0;
 
-    finish->flags = migration_get_flags(migration);
-    finish->cancelled = cancelled;
-    return virTypedParamsAddString(&finish->params, &finish->nparams, &max,
-                                   VIR_MIGRATE_PARAM_DEST_NAME, migration_get_name(migration)) == 0;
+    *own = (OwnFinish){
+        .dconn = migration_get_connection(migration),
+        .finish = {.cookieout = &own->cookie,
+                   .cookieoutlen = &own->cookielen,
+                   .flags = migration_get_flags(migration),
+                   .cancelled = cancelled},
+    };
+    virTypedParamsAddString(&own->finish.params, &own->finish.nparams, &max,
+                            VIR_MIGRATE_PARAM_DEST_NAME, migration_get_name(migration));
 }
 
 void
 finish_ourselves(Migration *migration)
 {
-    virConnectPtr dconn = migration_get_connection(migration);
-    char *cookie = NULL;
-    int cookielen = 0;
-    Finish finish = {.cookieout = &cookie, .cookieoutlen = &cookielen};
-    gboolean goes_on;
+    g_auto(OwnFinish) own = {0};
     virDomainPtr dom = NULL;
+    gboolean goes_on;
 
-    if (dconn && own_finish(migration, &finish, 0) && migration_claim_finish(migration)) {
-        g_warning("migration %s of domain %s: Finish has not come; it is done without the client",
-                  migration_get_id(migration), migration_get_name(migration));
-        dom = run_finish(migration, dconn, &finish, &goes_on);
-    }
-    if (!dconn)
+    own_init(&own, migration, 0);
+    if (!own.dconn) {
         start_kept(migration);
+        return;
+    }
+    if (!migration_claim_finish(migration))
+        return;
+    g_warning("migration %s of domain %s: Finish has not come; it is done without the client",
+              migration_get_id(migration), migration_get_name(migration));
+    dom = run_finish(migration, own.dconn, &own.finish, &goes_on);
     if (dom)
         virDomainFree(dom);
-    free(cookie);
-    virTypedParamsFree(finish.params, finish.nparams);
-    if (dconn)
-        virConnectClose(dconn);
-    virResetLastError();
 }
 
 /* Finish cancelled on behalf of a source that wants the guest back: libvirt stops QEMU, so that no
@@ -270,32 +289,24 @@ finish_ourselves(Migration *migration)
 void
 finish_cancel(Migration *migration)
 {
-    virConnectPtr dconn = migration_get_connection(migration);
-    char *cookie = NULL;
-    int cookielen = 0;
-    Finish finish = {.cookieout = &cookie, .cookieoutlen = &cookielen};
-    virDomainPtr dom = NULL;
+    g_auto(OwnFinish) own = {0};
+    virDomainPtr dom;
 
+    own_init(&own, migration, 1);
     /* None after a restart, and none that serves in its first moments: the source asks again. */
-    if (!dconn)
-        dconn = host_connect();
-    if (dconn && own_finish(migration, &finish, 1) &&
-        !migration_state_is_postcopy(outcome_fetch_state(migration)) &&
-        migration_claim_finish(migration)) {
-        g_message("migration %s of domain %s: the source takes the guest back, which was not "
-                  "started here",
-                  migration_get_id(migration), migration_get_name(migration));
-        dom = call_stock(dconn, &finish);
-        if (outcome_is_active(migration, dconn))
-            migration_release_finish(migration);
-        else
-            outcome_tell(migration, EVENT_CALL_CANCELLED);
-    }
+    if (!own.dconn)
+        own.dconn = host_connect();
+    if (!own.dconn || migration_state_is_postcopy(outcome_fetch_state(migration)) ||
+        !migration_claim_finish(migration))
+        return;
+    g_message("migration %s of domain %s: the source takes the guest back, which was not started "
+              "here",
+              migration_get_id(migration), migration_get_name(migration));
+    dom = call_stock(own.dconn, &own.finish);
     if (dom)
         virDomainFree(dom);
-    free(cookie);
-    virTypedParamsFree(finish.params, finish.nparams);
-    if (dconn)
-        virConnectClose(dconn);
-    virResetLastError();
+    if (outcome_is_active(migration, own.dconn))
+        migration_release_finish(migration);
+    else
+        outcome_tell(migration, EVENT_CALL_CANCELLED);
 }

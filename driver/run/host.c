@@ -10,6 +10,7 @@
 #include "run/migration.h"
 #include "run/observe.h"
 #include "run/peer.h"
+#include "run/remote.h"
 #include "run/restore.h"
 #include "stock/incoming.h"
 #include "stock/error.h"
@@ -325,5 +326,6 @@ void
 host_stop(void)
 {
     migration_release_all();
+    remote_release_all();
     migration_stop_all();
 }

@@ -121,6 +121,10 @@ void migration_call_waits(Migration *migration);
 /** FALSE when the domain has a newer one. */
 gboolean registry_add_restored(Migration *migration);
 
+/** Whether the daemon stops. Nobody is held any more who would act on an answer of the other
+ * host's: none is taken, the journal stays, and it is asked again when the daemon is back. */
+gboolean migration_is_released(void);
+
 /** What the journal is to know. Engine thread. */
 void migration_record(Migration *migration, JournalRecord *record);
 

@@ -1,13 +1,18 @@
 /*
- * p2p.c: a peer-to-peer migration with postcopy, driven by ourselves
+ * p2p.c: a peer-to-peer migration, driven by ourselves
  *
  * How it works. libvirt's migration protocol, version 3 with parameters, as its client library runs
  * it (virDomainMigrateVersion3Full(), src/libvirt-domain.c, 11.3.0), but that the destination is
  * connected to after Begin: as in stock peer-to-peer migrations there is a job from the
  * beginning, which keeps others off the domain and can be aborted while the destination does not
- * answer. A destination that has no such protocol (libvirt before 1.1.0) knows no postcopy either.
+ * answer. One that has no such protocol (libvirt before 1.1.0) is the stock driver's, which has
+ * older ones: the job is given back then, before anything was done.
  *
  *   Begin (here)  [connect]  Prepare (there)  Perform (here)  Finish (there)  Confirm (here)
+ *
+ * One difference to the stock call is left, of libvirt's own making: a TPM's state that
+ * persistent_state would keep does not stay behind at a source that forgets the domain
+ * (VIR_DOMAIN_UNDEFINE_TPM in qemuMigrationSrcConfirm(), src/qemu/qemu_migration.c, 11.3.0).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -23,8 +28,10 @@
 #include "run/outcome.h"
 #include "run/params.h"
 #include "run/phases.h"
+#include "run/remote.h"
 #include "stock/error.h"
 #include "stock/symbols.h"
+#include "stock/table.h"
 
 /** One run of the protocol, and what each phase leaves to the next. */
 typedef struct {
@@ -36,13 +43,30 @@ typedef struct {
     char *cookie;            /* from the phase before */
     int cookielen;
     virErrorPtr error; /* the first one: what follows from it must not replace it */
+    gboolean too_old;  /* the destination has no such protocol */
+    gboolean left;     /* a call to the destination is still at it */
 } Run;
+
+/** A phase on the destination: what is given to it, and what it gives. */
+typedef struct {
+    virConnectPtr dconn;
+    Params params;
+    char *cookie;
+    int cookielen;
+    unsigned int flags;
+    int cancelled;
+
+    char *cookieout;
+    int cookieoutlen;
+    char *uri_out;
+    virDomainPtr dom;
+    int rc;
+} There;
 
 gboolean
 p2p_is_ours(unsigned int flags)
 {
-    return (flags & VIR_MIGRATE_POSTCOPY) &&
-           !(flags & (VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_OFFLINE));
+    return !(flags & (VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_OFFLINE));
 }
 
 /* --- the protocol --- */
@@ -83,24 +107,85 @@ begin(Run *run)
     return TRUE;
 }
 
+/* The destination has no use for these, and an older libvirt may refuse one that it does not know:
+ * stock peer-to-peer migrations keep them to themselves (qemuMigrationSrcPerformPeer2Peer3() and
+ * qemuMigrationParamsDump(), src/qemu, 11.3.0). */
+static const char *const source_only[] = {
+    VIR_MIGRATE_PARAM_PERSIST_XML,
+    VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL,
+    VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT,
+    VIR_MIGRATE_PARAM_TLS_DESTINATION,
+    "bandwidth.avail.switchover", /* VIR_MIGRATE_PARAM_BANDWIDTH_AVAIL_SWITCHOVER, since 11.1.0 */
+    NULL,
+};
+
+static void
+there_free(There *there)
+{
+    params_clear(&there->params);
+    free(there->cookie);
+    g_free(there);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(There, there_free)
+
+/* NULL when the daemon stops before the destination has answered. */
+static There *
+call_there(Run *run, RemoteFn phase, gboolean cancelled)
+{
+    There *there = g_new0(There, 1);
+
+    there->dconn = dconn_get(run->dconn);
+    params_copy_without(&there->params, run->params.list, run->params.n, source_only);
+    there->cookie = run->cookie;
+    there->cookielen = run->cookielen;
+    there->flags = run->dest_flags;
+    there->cancelled = cancelled;
+    run->cookie = NULL;
+    run->left = !remote_call(phase, there);
+    if (run->left)
+        return NULL;
+    pass_on(run, there->cookieout, there->cookieoutlen);
+    return there;
+}
+
+static void
+prepare_call(gpointer opaque)
+{
+    There *there = opaque;
+
+    there->rc = symbols.virDomainMigratePrepare3Params(
+        there->dconn, there->params.list, there->params.n, there->cookie, there->cookielen,
+        &there->cookieout, &there->cookieoutlen, &there->uri_out, there->flags);
+}
+
+static void
+finish_call(gpointer opaque)
+{
+    There *there = opaque;
+
+    there->dom = symbols.virDomainMigrateFinish3Params(
+        there->dconn, there->params.list, there->params.n, there->cookie, there->cookielen,
+        &there->cookieout, &there->cookieoutlen, there->flags, there->cancelled);
+}
+
 /* FALSE when there is nothing to clean up on the destination. */
 static gboolean
 prepare(Run *run, const char *uri)
 {
-    char *cookie = NULL, *uri_out = NULL;
-    int cookielen = 0;
+    g_autoptr(There) there = NULL;
 
     run->dconn = dconn_open(run->dom, uri);
-    if (!run->dconn)
+    run->too_old = run->dconn && !dconn_takes_params(run->dconn);
+    if (!run->dconn || run->too_old) {
+        pass_on(run, NULL, 0); /* Confirm takes the destination's alone */
         return FALSE;
-    if (symbols.virDomainMigratePrepare3Params(dconn_get(run->dconn), run->params.list,
-                                               run->params.n, run->cookie, run->cookielen, &cookie,
-                                               &cookielen, &uri_out, run->dest_flags) < 0)
+    }
+    there = call_there(run, prepare_call, FALSE);
+    if (!there || there->rc < 0)
         return FALSE;
-    pass_on(run, cookie, cookielen);
-    if (uri_out) {
-        params_set_string(&run->params, VIR_MIGRATE_PARAM_URI, uri_out);
-        free(uri_out);
+    if (there->uri_out) {
+        params_set_string(&run->params, VIR_MIGRATE_PARAM_URI, there->uri_out);
+        free(there->uri_out);
     } else if (!params_get_string(run->params.list, run->params.n, VIR_MIGRATE_PARAM_URI)) {
         stock_error_raise(VIR_ERR_INTERNAL_ERROR, "%s",
                           dgettext("libvirt", "domainMigratePrepare3 did not set uri"));
@@ -171,17 +256,15 @@ join_errors(Run *run)
 static virDomainPtr
 finish(Run *run, gboolean cancelled)
 {
-    char *cookie = NULL;
-    int cookielen = 0;
-    virDomainPtr moved;
+    g_autoptr(There) there = NULL;
+    virDomainPtr moved = NULL;
 
     if (!params_get_string(run->params.list, run->params.n, VIR_MIGRATE_PARAM_DEST_NAME))
         params_set_string(&run->params, VIR_MIGRATE_PARAM_DEST_NAME, virDomainGetName(run->dom));
-    moved = symbols.virDomainMigrateFinish3Params(dconn_get(run->dconn), run->params.list,
-                                                  run->params.n, run->cookie, run->cookielen,
-                                                  &cookie, &cookielen, run->dest_flags, cancelled);
-    pass_on(run, cookie, cookielen);
-    if (cancelled && !moved)
+    there = call_there(run, finish_call, cancelled);
+    if (there)
+        moved = there->dom;
+    if (cancelled && there && !moved)
         join_errors(run);
     if (!moved)
         keep_error(run);
@@ -191,10 +274,12 @@ finish(Run *run, gboolean cancelled)
 static void
 confirm(Run *run, gboolean cancelled)
 {
+    const char *name = virDomainGetName(run->dom); /* it resets the error */
+
     if (confirm_call(run->dom, run->params.list, run->params.n, run->cookie, run->cookielen,
                      run->flags, cancelled) < 0)
-        g_warning("domain %s: the source could not end its migration: %s",
-                  virDomainGetName(run->dom), virGetLastErrorMessage());
+        g_warning("domain %s: the source could not end its migration: %s", name,
+                  virGetLastErrorMessage());
 }
 
 static gboolean
@@ -227,7 +312,8 @@ run_phases(Run *run, const char *uri)
 static void
 run_clear(Run *run)
 {
-    dconn_close(run->dconn);
+    if (!run->left)
+        dconn_close(run->dconn);
     params_clear(&run->params);
     free(run->cookie);
     if (run->error)
@@ -281,6 +367,17 @@ settle(virDomainPtr dom, const Migration *before)
 }
 
 static int
+perform_stock(virDomainPtr dom,
+              const char *dconnuri,
+              virTypedParameterPtr params,
+              int nparams,
+              unsigned int flags)
+{
+    return TABLE_STOCK(domainMigratePerform3Params)(dom, dconnuri, params, nparams, NULL, 0, NULL,
+                                                    NULL, flags);
+}
+
+static int
 perform_own(virDomainPtr own,
             const char *dconnuri,
             virTypedParameterPtr params,
@@ -301,6 +398,8 @@ perform_own(virDomainPtr own,
     params_copy(&run.params, params, nparams);
     if (run_phases(&run, dconnuri))
         return 0;
+    if (run.too_old)
+        return perform_stock(own, dconnuri, params, nparams, flags);
     if (run.error)
         stock_error_restore(g_steal_pointer(&run.error));
     return settle(own, before);
@@ -317,8 +416,12 @@ p2p_perform(virDomainPtr dom,
     virErrorPtr saved;
     int rc;
 
-    if (!own)
-        return -1;
+    if (!own) {
+        g_warning("a migration is libvirt's alone, without a connection of our own: %s",
+                  virGetLastErrorMessage());
+        virResetLastError();
+        return perform_stock(dom, dconnuri, params, nparams, flags);
+    }
     rc = perform_own(own, dconnuri, params, nparams, flags);
     saved = stock_error_save();
     virDomainFree(own);

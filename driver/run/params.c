@@ -61,10 +61,19 @@ add(Params *params, const virTypedParameter *one)
 }
 
 void
-params_copy(Params *params, virTypedParameterPtr from, int n)
+params_copy_without(Params *params, virTypedParameterPtr from, int n, const char *const *without)
 {
     for (int i = 0; i < n; i++)
-        add(params, &from[i]);
+        if (!g_strv_contains(without, from[i].field))
+            add(params, &from[i]);
+}
+
+void
+params_copy(Params *params, virTypedParameterPtr from, int n)
+{
+    static const char *const nothing[] = {NULL};
+
+    params_copy_without(params, from, n, nothing);
 }
 
 void

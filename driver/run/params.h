@@ -26,5 +26,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Params, params_clear)
 /** params_copy: adds all of them, several of one name too. */
 void params_copy(Params *params, virTypedParameterPtr from, int n);
 
+/** params_copy_without: adds all but those of the names in @without, which NULL ends. */
+void
+params_copy_without(Params *params, virTypedParameterPtr from, int n, const char *const *without);
+
 /** params_set_string: in place of the one that is there. @name: of libvirt's (short). */
 void params_set_string(Params *params, const char *name, const char *value);

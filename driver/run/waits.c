@@ -76,6 +76,17 @@ migration_wait(Migration *migration,
     return reached;
 }
 
+gboolean
+migration_is_released(void)
+{
+    gboolean released;
+
+    g_mutex_lock(&registry.lock);
+    released = registry.released;
+    g_mutex_unlock(&registry.lock);
+    return released;
+}
+
 /* Sleeps for one interval; TRUE when the daemon stops. */
 static gboolean
 sleep_released(void)

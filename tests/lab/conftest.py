@@ -152,3 +152,21 @@ def new_lab():
 def guest(lab):
     """A persistent guest with the witness at work, on host a."""
     return lab.guest().start(lab.a)
+
+
+@pytest.fixture
+def impatient():
+    """A function that has a lab's source look after its own connections more often than libvirt
+    does, which gives one up after five times five seconds."""
+    changed = []
+
+    def make(lab, interval, count):
+        changed.append((lab.a, lab.a.read("/etc/libvirt/qemu.conf")))
+        lab.a.write("/etc/libvirt/qemu.conf", changed[-1][1]
+                    + f"keepalive_interval = {interval}\nkeepalive_count = {count}\n")
+        lab.a.daemon.restart()
+        return lab
+    yield make
+    for host, text in changed:
+        host.write("/etc/libvirt/qemu.conf", text)
+        host.daemon.restart()

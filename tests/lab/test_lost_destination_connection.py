@@ -5,35 +5,14 @@ import pytest
 
 from holdfast_lab import phases, wait
 
-# By default five times five seconds go by.
-QEMU_CONF = """
-keepalive_interval = 1
-keepalive_count = 2
-"""
 SOON = 15
 LOST = "operation failed: Lost connection to destination host"
-
-
-@pytest.fixture
-def impatient():
-    """A function that has a lab's source look after its connections more often."""
-    changed = []
-
-    def make(lab):
-        changed.append((lab.a, lab.a.read("/etc/libvirt/qemu.conf")))
-        lab.a.write("/etc/libvirt/qemu.conf", changed[-1][1] + QEMU_CONF)
-        lab.a.daemon.restart()
-        return lab
-    yield make
-    for host, text in changed:
-        host.write("/etc/libvirt/qemu.conf", text)
-        host.daemon.restart()
 
 
 @pytest.mark.parametrize("driver", ["stock_lab", "lab"])
 def test_in_precopy(request, impatient, driver):
     """The network that the memory goes over is whole; the guest stays where it is all the same."""
-    lab = impatient(request.getfixturevalue(driver))
+    lab = impatient(request.getfixturevalue(driver), 1, 2)
     guest = lab.guest().start(lab.a)
     migration = phases.reach(lab, "precopy", "--undefinesource", "--persistent")
     cut = lab.now()
@@ -55,7 +34,7 @@ def test_in_precopy(request, impatient, driver):
 
 def test_in_postcopy(lab, impatient):
     """The guest is on the other host already: the migration goes on, and the call with it."""
-    impatient(lab)
+    impatient(lab, 1, 2)
     guest = lab.guest().start(lab.a)
     migration = phases.reach(lab, "postcopy-active", "--undefinesource", "--persistent")
     cut = lab.now()

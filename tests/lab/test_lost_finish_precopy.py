@@ -3,7 +3,8 @@
 
 Stock libvirt takes a missing answer for a failure and lets the guest run on at the source, also when
 the destination has started it (virDomainMigrateVersion3Full(), src/libvirt-domain.c: "there is a
-small chance that ddomain could in fact be running on the dest").
+small chance that ddomain could in fact be running on the dest"; qemuMigrationSrcPerformPeer2Peer3()
+in src/qemu/qemu_migration.c says the same of peer-to-peer migrations).
 """
 import signal
 
@@ -15,15 +16,26 @@ from holdfast_lab.network import RPC_PORT
 
 # Where the wire is cut: Finish does not arrive, or it does and its answer is lost.
 by_loss = pytest.mark.parametrize("lost", ["finish", "answer"])
+by_driver = pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
 by_signal = pytest.mark.parametrize("hard", [False, True], ids=["SIGTERM", "SIGKILL"])
 
 
-def migrate(lab, *flags, patience=5):
-    """A client that gives a silent connection up after twice `patience` seconds, held in precopy.
+@pytest.fixture
+def migrate(lab, guest, impatient):
+    """A function that starts a migration whose driver, the client or the source's daemon, gives a
+    silent connection up after twice `patience` seconds; held in precopy.
 
     One question of keepalive alone: with others on their way, unanswered, TCP would not send
     Finish through a network that loses the answers.
     """
+    def start(p2p, patience=4):
+        if p2p and patience < 30:
+            impatient(lab, patience, 1)
+        return migrate_held(lab, *["--p2p"] * p2p, patience=patience)
+    return start
+
+
+def migrate_held(lab, *flags, patience):
     words = ["-k", str(patience), "-K", "1", "migrate", "guest", lab.b.uri(), "--live",
              "--bandwidth", "10", "--undefinesource", "--persistent", *flags]
     migration = lab.keep(Migration(lab.a.enter + lab.a.virsh_command + words, lab.a, lab.b))
@@ -38,6 +50,13 @@ def lose(lab, migration, lost):
     migration.wait_status("completed")
     if lost == "answer":
         lab.b.wait_event("Resumed Migrated")
+
+
+def end(migration, lost, p2p):
+    """A client that drives it has lost its answer; peer-to-peer the source's daemon knows better."""
+    migration.wait(60)
+    assert (migration.returncode == 0) == (p2p and lost == "answer"), migration
+    assert "cause is unknown" not in migration.output
 
 
 def wait_log(migration, text):
@@ -61,11 +80,12 @@ def assert_one_owner(lab, guest, lost, persistent=True):
     assert there.qemu() is None
 
 
+@by_driver
 @by_loss
-def test_the_connection_is_silent(lab, guest, lost):
-    migration = migrate(lab)
+def test_the_connection_is_silent(lab, guest, migrate, lost, p2p):
+    migration = migrate(p2p)
     lose(lab, migration, lost)
-    migration.wait(60)
+    end(migration, lost, p2p)
     assert_one_owner(lab, guest, lost)
     wait_log(migration, "Confirm is held")
     # What was on its way arrives late, and starts nothing.
@@ -73,33 +93,36 @@ def test_the_connection_is_silent(lab, guest, lost):
     assert_one_owner(lab, guest, lost)
 
 
+@by_driver
 @by_loss
-def test_the_destination_cannot_be_asked(lab, guest, lost):
-    migration = migrate(lab)
+def test_the_destination_cannot_be_asked(lab, guest, migrate, lost, p2p):
+    migration = migrate(p2p)
     lose(lab, migration, lost)
     lab.net.cut("all")
     wait_log(migration, "cannot be asked")
     assert lab.a.domain_state() == "paused"
     assert not migration.done
     lab.net.restore()
-    migration.wait(60)
+    end(migration, lost, p2p)
     assert_one_owner(lab, guest, lost)
 
 
+@by_driver
 @by_loss
-def test_the_destinations_daemon_is_killed(lab, guest, lost):
+def test_the_destinations_daemon_is_killed(lab, guest, migrate, lost, p2p):
     """It forgets a migration that is over, and libvirt kills one that was not finished."""
-    migration = migrate(lab)
+    migration = migrate(p2p)
     lose(lab, migration, lost)
     lab.b.daemon.restart(hard=True)
-    migration.wait(60)
+    end(migration, lost, p2p)
     assert_one_owner(lab, guest, lost)
 
 
+@by_driver
 @by_loss
 @by_signal
-def test_the_sources_daemon_restarts(lab, guest, lost, hard):
-    migration = migrate(lab, patience=30)
+def test_the_sources_daemon_restarts(lab, guest, migrate, lost, hard, p2p):
+    migration = migrate(p2p, patience=30)
     lose(lab, migration, lost)
     begun = lab.now()
     lab.a.daemon.restart(hard=hard)
@@ -108,17 +131,18 @@ def test_the_sources_daemon_restarts(lab, guest, lost, hard):
 
 
 @by_loss
-def test_the_client_dies(lab, guest, lost):
+def test_the_client_dies(lab, guest, migrate, lost):
     """Nobody calls Confirm at all: stock libvirt leaves the guest stopped at the source."""
-    migration = migrate(lab, patience=30)
+    migration = migrate(p2p=False, patience=30)
     lose(lab, migration, lost)
     migration.send(signal.SIGKILL)
     assert_one_owner(lab, guest, lost)
 
 
-def test_a_person_knows_better(lab, guest):
+@by_driver
+def test_a_person_knows_better(lab, guest, migrate, p2p):
     """The destination is lost for good, and with it its answer."""
-    migration = migrate(lab)
+    migration = migrate(p2p)
     lose(lab, migration, "finish")
     lab.b.daemon.kill()
     lab.b.qemu().kill()

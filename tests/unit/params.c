@@ -55,6 +55,19 @@ test_copy(void)
 }
 
 static void
+test_copy_without(void)
+{
+    static const char *const without[] = {"disk", "int", "not-there", NULL};
+    g_auto(Params) from = one_of_each();
+    g_auto(Params) copy = {0};
+
+    params_copy_without(&copy, from.list, from.n, without);
+    g_assert_cmpint(copy.n, ==, from.n - 3);
+    for (int i = 0; i < copy.n; i++)
+        g_assert_cmpstr(copy.list[i].field, ==, from.list[i + 1].field);
+}
+
+static void
 test_set_string(void)
 {
     g_auto(Params) params = one_of_each();
@@ -76,6 +89,7 @@ main(int argc, char **argv)
     g_assert_cmpint(virInitialize(), ==, 0);
     virSetErrorFunc(NULL, say_nothing);
     g_test_add_func("/params/copy", test_copy);
+    g_test_add_func("/params/copy-without", test_copy_without);
     g_test_add_func("/params/set-string", test_set_string);
     return g_test_run();
 }
