@@ -6,10 +6,10 @@ from holdfast_lab import wait
 
 
 def there_and_back(lab, guest):
-    """To b with Holdfast, which remembers a success on both hosts, and back in libvirt's own
-    peer-to-peer precopy, of which Holdfast knows nothing."""
+    """To b with Holdfast, which remembers a success on both hosts, and back through libvirt's own
+    tunnel, of which Holdfast knows nothing."""
     lab.postcopy(lab.a, lab.b, "--persistent", postcopy_bandwidth=50, wait_active=False).succeed()
-    lab.migrate(lab.b, lab.a).succeed()
+    lab.migrate(lab.b, lab.a, "--tunnelled").succeed()
     assert lab.a.domain_state() == "running" and lab.b.domain_state() == "shut off"
 
 

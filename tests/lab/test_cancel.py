@@ -19,10 +19,11 @@ def assert_moved(lab, guest, migration):
     guest.witness_ok(lab.b)
 
 
-@by_driver
+@pytest.mark.parametrize("p2p,postcopy", [(True, True), (True, False), (False, True)],
+                         ids=["p2p", "p2p-precopy-only", "client"])
 @pytest.mark.parametrize("how", ["domjobabort", "ctrl-c"])
-def test_in_precopy(lab, guest, how, p2p):
-    migration = phases.reach(lab, "precopy", p2p=p2p, terminal=how == "ctrl-c")
+def test_in_precopy(lab, guest, how, p2p, postcopy):
+    migration = phases.reach(lab, "precopy", p2p=p2p, postcopy=postcopy, terminal=how == "ctrl-c")
     if how == "ctrl-c":
         migration.interrupt()
     else:
@@ -150,7 +151,7 @@ def test_while_the_destination_does_not_answer(request, driver):
     lab = request.getfixturevalue(driver)
     guest = lab.guest().start(lab.a)
     lab.b.daemon.stop()
-    migration = lab.migrate(lab.a, lab.b, "--postcopy")
+    migration = lab.migrate(lab.a, lab.b)
     wait(lambda: lab.a.jobinfo(guest).get("Job type") == "Unbounded", 10, "a job on the source")
     lab.a.virsh("domjobabort", "guest")
     lab.b.daemon.cont()

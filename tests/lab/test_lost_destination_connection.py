@@ -9,12 +9,14 @@ SOON = 15
 LOST = "operation failed: Lost connection to destination host"
 
 
-@pytest.mark.parametrize("driver", ["stock_lab", "lab"])
-def test_in_precopy(request, impatient, driver):
+@pytest.mark.parametrize("driver,postcopy", [("stock_lab", True), ("lab", True), ("lab", False)],
+                         ids=["stock", "ours", "ours-precopy-only"])
+def test_in_precopy(request, impatient, driver, postcopy):
     """The network that the memory goes over is whole; the guest stays where it is all the same."""
     lab = impatient(request.getfixturevalue(driver), 1, 2)
     guest = lab.guest().start(lab.a)
-    migration = phases.reach(lab, "precopy", "--undefinesource", "--persistent")
+    migration = phases.reach(lab, "precopy", "--undefinesource", "--persistent",
+                             postcopy=postcopy)
     cut = lab.now()
     lab.net.cut("management")
     migration.fail(SOON)

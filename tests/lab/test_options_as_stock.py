@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A peer-to-peer migration with postcopy is run by Holdfast itself: with every option it is, from
-outside and for QEMU, the migration that libvirt's own driver makes; and an outage in the middle
-changes nothing of what it comes to."""
+"""A peer-to-peer migration is run by Holdfast itself: with every option it is, from outside and for
+QEMU, the migration that libvirt's own driver makes; and in postcopy an outage in the middle changes
+nothing of what it comes to."""
 import os
 import re
 
@@ -63,6 +63,26 @@ def parallel(lab, guest):
     return ["--parallel", "--parallel-connections", "3"]
 
 
+def tls_parallel(lab, guest):
+    return [*tls(lab, guest), *parallel(lab, guest)]
+
+
+def suspend(lab, guest):
+    """... at the destination."""
+    return ["--suspend", "--undefinesource", "--persistent"]
+
+
+def not_live(lab, guest):
+    """The guest stops while it moves."""
+    return ["--persistent", "--bandwidth", "300"]
+
+
+def paused(lab, guest):
+    """It has been stopped before, and stays so."""
+    lab.a.virsh("suspend", "guest")
+    return ["--undefinesource", "--persistent"]
+
+
 def tls_wrong_name(lab, guest):
     return ["--tls", "--tls-destination", "somebody.else"]
 
@@ -104,18 +124,21 @@ def give_certificates(lab):
 
 
 OPTIONS = [everything, unix, tls]
+PRECOPY = [everything, unix, tls_parallel, suspend, not_live, paused]
 REFUSED = [a_bad_migration_uri, another_devices_xml, parallel, tls_wrong_name]
 
 
-def start(lab, option, **how):
+def start(lab, option, precopy=False, **how):
     """A guest, and its migration with this option -> (guest, migration, since)."""
-    if option is tls:
+    if option in (tls, tls_parallel):
         give_certificates(lab)
-    guest = lab.guest(own_disks=option in (unix, tls)).start(lab.a)
+    guest = lab.guest(own_disks=option in (unix, tls, tls_parallel)).start(lab.a)
     flags = option(lab, guest)
     if option is unix:
         how["uri"] = f"qemu+unix:///system?socket={lab.b.path('/run/libvirt/libvirt-sock')}"
     since = lab.now()
+    if precopy:
+        return guest, lab.migrate(lab.a, lab.b, *flags, live=option is not not_live, **how), since
     return guest, lab.postcopy(lab.a, lab.b, *flags, wait_active=False, **how), since
 
 
@@ -136,22 +159,34 @@ def ended(lab, guest, migration, since):
     lab.note(migration.output)
     wait(lambda: lab.a.jobinfo(guest).get("Job type") in (None, "None"), 20, "the job's end")
     wait(lambda: migration.returncode == 0 or lab.b.domains() == [], 20, "nothing left on b")
-    guest.witness_ok(lab.b if migration.returncode == 0 else lab.a)
     told = account.account(migration, since)
+    here = lab.b if migration.returncode == 0 else lab.a
+    if "paused" in here.domain_state(here.domains()[0]):
+        here.virsh("resume", here.domains()[0])
+    guest.witness_ok(here)
     return {**told, "said": cause(told["said"])}
 
 
-def run_through(lab, option):
-    guest, migration, since = start(lab, option, postcopy_bandwidth=30)
+def run_through(lab, option, **how):
+    guest, migration, since = start(lab, option, **how)
     migration.succeed()
     lab.a.wait_event("Stopped Migrated")
-    lab.b.wait_event("Resumed Migrated", guest=name_on_b(option))
+    if option not in (suspend, paused):
+        lab.b.wait_event("Resumed Migrated", guest=name_on_b(option))
     return ended(lab, guest, migration, since)
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.__name__)
 def test_without_a_fault(lab, stock_lab, option):
-    assert not account.differences(run_through(stock_lab, option), run_through(lab, option))
+    stock, ours = (run_through(one, option, postcopy_bandwidth=30) for one in (stock_lab, lab))
+    assert not account.differences(stock, ours)
+
+
+@pytest.mark.parametrize("option", PRECOPY, ids=lambda option: option.__name__)
+def test_in_precopy_without_a_fault(lab, stock_lab, option):
+    stock, ours = (run_through(one, option, precopy=True) for one in (stock_lab, lab))
+    assert any("holdfast: migration" in text for _, _, text in lab.a.log.entries(lab.epoch))
+    assert not account.differences(stock, ours)
 
 
 def run_into(lab, guest, option):

@@ -17,7 +17,7 @@ def cut_memory(lab, network):
             lab.net.cut(network, port=f"{some[0]}-{some[-1]}")
 
 
-def reach(lab, phase, *flags, started=None, asking=False, **options):
+def reach(lab, phase, *flags, started=None, asking=False, postcopy=True, **options):
     """Starts a migration from a to b that is held in the phase -> Migration.
 
     precopy          memory is copied, and would be for a minute
@@ -30,9 +30,12 @@ def reach(lab, phase, *flags, started=None, asking=False, **options):
 
     With `asking` only the network of the memory is held: the hosts can talk over the other one, and
     recover over it, which they do within half a second of the pause.
+
+    Without `postcopy` it is one that stays in precopy to its end.
     """
     if phase == "precopy":
-        migration = lab.migrate(lab.a, lab.b, "--postcopy", "--bandwidth", "5", *flags, **options)
+        migration = lab.migrate(lab.a, lab.b, *["--postcopy"] * postcopy, "--bandwidth", "5",
+                                *flags, **options)
         migration.wait_status("active")
         # QEMU calls it a failure when it is cancelled before its first page
         wait(lambda: "MiB" in lab.a.jobinfo("guest").get("Data processed", ""), 30,
