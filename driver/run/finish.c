@@ -10,14 +10,18 @@
  */
 #include "run/finish.h"
 
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "model/cookie.h"
 #include "run/host.h"
 #include "run/outcome.h"
 #include "run/params.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
 #include "stock/table.h"
+#include "util/uuid.h"
 
 /* Stock Finish has given a migration up that goes on. Its outcome, once there is one: the domain,
  * or NULL with stock libvirt's own error. */
@@ -139,6 +143,29 @@ run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *
     return NULL;
 }
 
+/* A Finish that was on its way through an outage for so long that another migration of the domain,
+ * or of one of its name, comes in now. libvirt tells them apart by nothing but the domain's UUID,
+ * and destroys what comes in when that differs. A client that has failed sends no cookie, but has
+ * called Prepare on the same connection. */
+static gboolean
+is_of_another(Migration *migration, virConnectPtr dconn, const Finish *finish)
+{
+    g_auto(Cookie) cookie = {0};
+    virConnectPtr kept = NULL;
+    guint8 uuid[UUID_BYTES];
+
+    cookie_read(finish->cookiein, finish->cookieinlen, &cookie, NULL);
+    if (cookie.id)
+        return !g_str_equal(cookie.id, migration_get_id(migration));
+    if (cookie.uuid && uuid_parse(cookie.uuid, uuid) &&
+        memcmp(uuid, migration_get_uuid(migration), UUID_BYTES) != 0)
+        return TRUE;
+    kept = migration_get_connection(migration);
+    if (kept)
+        virConnectClose(kept);
+    return kept && kept != dconn;
+}
+
 virDomainPtr
 finish_call(virConnectPtr dconn,
             virTypedParameterPtr params,
@@ -160,6 +187,13 @@ finish_call(virConnectPtr dconn,
 
     if (!migration)
         return call_stock(dconn, &finish);
+    if (is_of_another(migration, dconn, &finish)) {
+        stock_error_raise(VIR_ERR_OPERATION_INVALID,
+                          _("this Finish is not of migration %1$s of domain '%2$s', which comes in "
+                            "now: it came too late and is ignored"),
+                          migration_get_id(migration), migration_get_name(migration));
+        return NULL;
+    }
     if (!migration_claim_finish(migration))
         return finish_attached(migration, dconn);
     dom = run_finish(migration, dconn, &finish, &goes_on);

@@ -1,8 +1,8 @@
 /*
  * introduce.h: two hosts learn of each other, when a migration begins
  *
- * What they say travels in libvirt's cookies: the source's in Begin's, the destination's in
- * Prepare's.
+ * What they say travels in libvirt's cookies: the source's in Begin's and Perform's, the
+ * destination's in Prepare's.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

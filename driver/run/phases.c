@@ -87,6 +87,17 @@ learn_destination(
     introduce_learn_destination(migration, uri, cookiein, cookieinlen);
 }
 
+/* The destination is to know which migration Finish is of. */
+static void
+name_migration(Migration *migration, char **cookie, int *length)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!introduce_source(migration, cookie, length, &error))
+        g_warning("migration %s: Finish will not be told which it is of: %s",
+                  migration_get_id(migration), error->message);
+}
+
 int
 phases_perform(virDomainPtr dom,
                virTypedParameterPtr params,
@@ -108,14 +119,19 @@ phases_perform(virDomainPtr dom,
                           cookiein, cookieinlen);
     rc = TABLE_STOCK(domainMigratePerform3Params)(dom, NULL, params, nparams, cookiein, cookieinlen,
                                                   cookieout, cookieoutlen, flags);
-    if (rc == 0 || !migration)
+    if (!migration)
         return rc;
+    if (rc == 0) {
+        name_migration(migration, cookieout, cookieoutlen);
+        return rc;
+    }
     /* The guest may run on the destination already: a failure would make the client cancel Finish,
      * and the destination would be destroyed. Finish decides. */
     if (migration_state_is_postcopy(outcome_fetch_state(migration))) {
         g_message("migration %s: Perform ended early in postcopy: %s", migration_get_id(migration),
                   virGetLastErrorMessage());
         virResetLastError();
+        name_migration(migration, cookieout, cookieoutlen);
         return 0;
     }
     outcome_tell(migration, EVENT_CALL_FAILED);

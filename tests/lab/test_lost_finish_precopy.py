@@ -152,3 +152,19 @@ def test_a_person_knows_better(lab, guest, migrate, p2p):
     guest.witness_ok(lab.a)
     lab.b.daemon.start()
     assert_one_owner(lab, guest, "finish")
+
+
+def test_a_late_finish_ends_no_other_migration(lab, guest, migrate):
+    """A client waits in Finish all through the outage, and the next attempt is on its way, over
+    another network, when the outage lets go of it."""
+    first = migrate(p2p=False, patience=300)
+    lose(lab, first, "finish")
+    lab.a.daemon.restart(hard=True)
+    wait(lambda: lab.a.domain_state() == "running", 60, "the guest to run on a")
+    second = lab.migrate(lab.a, lab.b, "--bandwidth", "10", p2p=False, network="migration")
+    second.wait_status("active", since=second.started)
+    lab.net.restore()
+    assert "it came too late" in first.fail().output
+    lab.a.virsh("migrate-setspeed", "guest", "1000")
+    second.succeed()
+    guest.witness_ok(lab.b)
