@@ -62,3 +62,20 @@ def test_the_destinations_daemon_restarts_before_it(lab, guest, hard):
     assert lab.b.is_persistent(guest)
     guest.witness_ok(lab.b)
     migration.succeed()
+
+
+def test_the_sources_daemon_stops_at_once(lab, guest):
+    """Peer-to-peer it waits for Finish, which the destination never hears of; libvirt would wait
+    with it, for the half minute that keepalive takes."""
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", wait_active=False)
+    migration.wait_status("active")
+    lab.net.cut("management", port=RPC_PORT)
+    migration.wait_status("postcopy-active")
+    begun = lab.now()
+    lab.a.daemon.restart()
+    assert lab.now() - begun < 10, "the daemon did not stop at once"
+    lab.net.restore()
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+    assert lab.b.is_persistent(guest)
+    guest.witness_ok(lab.b)

@@ -126,7 +126,7 @@ def test_the_sources_daemon_restarts(lab, guest, migrate, lost, hard, p2p):
     lose(lab, migration, lost)
     begun = lab.now()
     lab.a.daemon.restart(hard=hard)
-    assert lab.now() - begun < 15, "the daemon did not stop at once"
+    assert lab.now() - begun < 10, "the daemon did not stop at once"
     assert_one_owner(lab, guest, lost)
 
 
