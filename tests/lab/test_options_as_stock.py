@@ -7,21 +7,8 @@ import re
 
 import pytest
 
-from holdfast_lab import account, wait
+from holdfast_lab import account, certificates, wait
 from holdfast_lab.network import DATA_PORTS
-from holdfast_lab.process import run
-
-CA = "cn = lab\nca\ncert_signing_key\n"
-HOST = """\
-cn = {name}
-dns_name = {name}
-ip_address = {address}
-tls_www_server
-tls_www_client
-signing_key
-encryption_key
-"""
-PKI = "/etc/libvirt/pki"
 
 
 def everything(lab, guest):
@@ -87,42 +74,6 @@ def tls_wrong_name(lab, guest):
     return ["--tls", "--tls-destination", "somebody.else"]
 
 
-def give_certificates(lab):
-    """Of both hosts, of one authority."""
-    if lab.a.read(PKI + "/ca-cert.pem"):
-        return
-    folder = os.path.join(lab.directory, "ca")
-    os.makedirs(folder, exist_ok=True)
-
-    def file(name, text=None):
-        path = os.path.join(folder, name)
-        if text is not None:
-            with open(path, "w", encoding="ascii") as f:
-                f.write(text)
-        return path
-
-    ca = ["--load-ca-privkey", file("ca-key.pem"), "--load-ca-certificate", file("ca-cert.pem")]
-    generate = ["certtool", "--generate-privkey", "--rsa", "--bits", "2048", "--outfile"]
-    run(generate + [file("ca-key.pem")])
-    run(["certtool", "--generate-self-signed", "--template", file("ca.info", CA),
-         "--load-privkey", file("ca-key.pem"), "--outfile", file("ca-cert.pem")])
-    for host in lab.hosts:
-        info = file("host.info", HOST.format(name=host.name, address=host.address("migration")))
-        key, certificate = file(f"{host.name}-key.pem"), file(f"{host.name}-cert.pem")
-        run(generate + [key])
-        run(["certtool", "--generate-certificate", "--template", info, "--load-privkey", key,
-             "--outfile", certificate, *ca])
-        with open(file("ca-cert.pem"), encoding="ascii") as f:
-            host.write(PKI + "/ca-cert.pem", f.read())
-        for role in ("server", "client"):
-            for kind, path in (("key", key), ("cert", certificate)):
-                with open(path, encoding="ascii") as f:
-                    host.write(f"{PKI}/{role}-{kind}.pem", f.read())
-        host.write("/etc/libvirt/qemu.conf", host.read("/etc/libvirt/qemu.conf")
-                   + f'migrate_tls_x509_cert_dir = "{PKI}"\n')
-        host.daemon.restart()
-
-
 OPTIONS = [everything, unix, tls]
 PRECOPY = [everything, unix, tls_parallel, suspend, not_live, paused]
 REFUSED = [a_bad_migration_uri, another_devices_xml, parallel, tls_wrong_name]
@@ -131,7 +82,7 @@ REFUSED = [a_bad_migration_uri, another_devices_xml, parallel, tls_wrong_name]
 def start(lab, option, precopy=False, **how):
     """A guest, and its migration with this option -> (guest, migration, since)."""
     if option in (tls, tls_parallel):
-        give_certificates(lab)
+        certificates.give(lab)
     guest = lab.guest(own_disks=option in (unix, tls, tls_parallel)).start(lab.a)
     flags = option(lab, guest)
     if option is unix:
@@ -202,7 +153,7 @@ def test_refused(lab, stock_lab):
     """For the same reason, and the guest goes on where it is; one after the other."""
     labs = [stock_lab, lab]
     for one in labs:
-        give_certificates(one)
+        certificates.give(one)
     guests = [one.guest().start(one.a) for one in labs]
     for option in REFUSED:
         stock, ours = (run_into(one, guest, option) for one, guest in zip(labs, guests))
