@@ -192,6 +192,12 @@ open_call(gpointer opaque)
         is_still_running(dconn->dom) && dconn->connection && watch(dconn) && takes_p2p(dconn);
 }
 
+static void
+close_left(gpointer dconn)
+{
+    dconn_leave(dconn);
+}
+
 Dconn *
 dconn_open(virDomainPtr dom, const char *uri)
 {
@@ -203,10 +209,11 @@ dconn_open(virDomainPtr dom, const char *uri)
     virDomainRef(dom);
     dconn->dom = dom;
     dconn->uri = g_strdup(uri);
-    if (remote_call(open_call, dconn))
-        return dconn->open ? g_steal_pointer(&dconn) : NULL;
-    dconn = NULL; /* the call's */
-    return NULL;
+    if (!remote_call(open_call, dconn, close_left)) {
+        dconn = NULL; /* the call's */
+        return NULL;
+    }
+    return dconn->open ? g_steal_pointer(&dconn) : NULL;
 }
 
 void
@@ -217,13 +224,18 @@ dconn_close(Dconn *dconn)
     if (!dconn)
         return;
     saved = stock_error_save();
-    if (dconn->connection) {
-        if (virConnectIsAlive(dconn->connection) == 1)
-            virConnectUnregisterCloseCallback(dconn->connection, closed_cb);
-        virConnectClose(dconn->connection);
-    }
-    unref(dconn);
+    if (dconn->connection && virConnectIsAlive(dconn->connection) == 1)
+        virConnectUnregisterCloseCallback(dconn->connection, closed_cb);
+    dconn_leave(dconn);
     stock_error_restore(saved);
+}
+
+void
+dconn_leave(Dconn *dconn)
+{
+    if (dconn->connection)
+        virConnectClose(dconn->connection);
+    unref(dconn);
 }
 
 virConnectPtr

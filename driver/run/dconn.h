@@ -22,8 +22,10 @@ typedef struct Dconn Dconn;
  * libvirt error set, also when the daemon stops before.
  */
 Dconn *dconn_open(virDomainPtr dom, const char *uri);
-/** The thread's libvirt error is left as it was. NULL is ignored. */
+/** The thread's libvirt error is left as it was. NULL is ignored. May block. */
 void dconn_close(Dconn *dconn);
+/** The same without a word to the other host: it closes when the last call that is at it ends. */
+void dconn_leave(Dconn *dconn);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Dconn, dconn_close)
 
 /** Borrowed. */

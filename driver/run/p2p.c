@@ -56,7 +56,7 @@ typedef struct {
     unsigned int flags;
     int cancelled;
 
-    char *cookieout;
+    char *cookieout; /* each is taken from here */
     int cookieoutlen;
     char *uri_out;
     virDomainPtr dom;
@@ -122,11 +122,25 @@ static const char *const source_only[] = {
 static void
 there_free(There *there)
 {
+    virErrorPtr saved = stock_error_save();
+
     params_clear(&there->params);
     free(there->cookie);
+    free(there->cookieout);
+    free(there->uri_out);
+    if (there->dom)
+        virDomainFree(there->dom);
+    virConnectClose(there->dconn);
     g_free(there);
+    stock_error_restore(saved);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(There, there_free)
+
+static void
+free_left(gpointer there)
+{
+    there_free(there);
+}
 
 /* NULL when the daemon stops before the destination has answered. */
 static There *
@@ -135,16 +149,17 @@ call_there(Run *run, RemoteFn phase, gboolean cancelled)
     There *there = g_new0(There, 1);
 
     there->dconn = dconn_get(run->dconn);
+    virConnectRef(there->dconn);
     params_copy_without(&there->params, run->params.list, run->params.n, source_only);
     there->cookie = run->cookie;
     there->cookielen = run->cookielen;
     there->flags = run->dest_flags;
     there->cancelled = cancelled;
     run->cookie = NULL;
-    run->left = !remote_call(phase, there);
+    run->left = !remote_call(phase, there, free_left);
     if (run->left)
         return NULL;
-    pass_on(run, there->cookieout, there->cookieoutlen);
+    pass_on(run, g_steal_pointer(&there->cookieout), there->cookieoutlen);
     return there;
 }
 
@@ -185,7 +200,6 @@ prepare(Run *run, const char *uri)
         return FALSE;
     if (there->uri_out) {
         params_set_string(&run->params, VIR_MIGRATE_PARAM_URI, there->uri_out);
-        free(there->uri_out);
     } else if (!params_get_string(run->params.list, run->params.n, VIR_MIGRATE_PARAM_URI)) {
         stock_error_raise(VIR_ERR_INTERNAL_ERROR, "%s",
                           dgettext("libvirt", "domainMigratePrepare3 did not set uri"));
@@ -263,7 +277,7 @@ finish(Run *run, gboolean cancelled)
         params_set_string(&run->params, VIR_MIGRATE_PARAM_DEST_NAME, virDomainGetName(run->dom));
     there = call_there(run, finish_call, cancelled);
     if (there)
-        moved = there->dom;
+        moved = g_steal_pointer(&there->dom);
     if (cancelled && there && !moved)
         join_errors(run);
     if (!moved)
@@ -312,7 +326,9 @@ run_phases(Run *run, const char *uri)
 static void
 run_clear(Run *run)
 {
-    if (!run->left)
+    if (run->left)
+        dconn_leave(run->dconn);
+    else
         dconn_close(run->dconn);
     params_clear(&run->params);
     free(run->cookie);

@@ -12,10 +12,11 @@
 /* What the other host answers by itself when it is told of an end; the daemon has half a minute. */
 #define LAST_WORDS_USEC G_USEC_PER_SEC
 
-/** The caller's, until it leaves; under the lock but for the first two. */
+/** The caller's, until it leaves; under the lock but for the first three. */
 typedef struct {
     RemoteFn fn;
     gpointer opaque;
+    GDestroyNotify free_left;
     virErrorPtr error; /* that @fn has left */
     gboolean done;
     gboolean left; /* nobody waits any more */
@@ -43,8 +44,10 @@ call_thread(gpointer opaque)
         call->error = stock_error_save();
     g_cond_broadcast(&remote.changed);
     g_mutex_unlock(&remote.lock);
-    if (left)
+    if (left) {
+        call->free_left(call->opaque);
         g_free(call);
+    }
     return NULL;
 }
 
@@ -67,13 +70,14 @@ wait_done(Call *call)
 }
 
 gboolean
-remote_call(RemoteFn fn, gpointer opaque)
+remote_call(RemoteFn fn, gpointer opaque, GDestroyNotify free_left)
 {
     Call *call = g_new0(Call, 1);
     GThread *thread;
 
     call->fn = fn;
     call->opaque = opaque;
+    call->free_left = free_left;
     thread = g_thread_try_new("holdfast-remote", call_thread, call, NULL);
     if (!thread) {
         /* A host without a thread to spare is slow to stop. */

@@ -15,14 +15,15 @@ typedef void (*RemoteFn)(gpointer opaque);
 
 /**
  * remote_call: runs @fn on a thread of its own, and waits for it
- * @opaque: for @fn
+ * @opaque: for @fn, and all that it uses
+ * @free_left: frees @opaque when @fn ends after the caller has left
  *
  * The libvirt error that @fn leaves is then this thread's. Blocks; not on the engine thread.
  *
  * Returns: FALSE when the daemon stops before, with the thread's libvirt error set: @fn is still at
- * it, and all that it uses must stay until the process ends.
+ * it, and @opaque is its.
  */
-gboolean remote_call(RemoteFn fn, gpointer opaque);
+gboolean remote_call(RemoteFn fn, gpointer opaque, GDestroyNotify free_left);
 
 /** remote_release_all: ends all waits of now and later; the daemon stops. Any thread. */
 void remote_release_all(void);
