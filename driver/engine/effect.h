@@ -8,7 +8,8 @@
 #include <glib.h>
 
 typedef enum {
-    /* Watch the channel's sockets and report EVENT_LINK_SILENT; off again. */
+    /* Watch the channel's sockets and report EVENT_LINK_SILENT, at the source EVENT_REMAINS too;
+     * off again. */
     EFFECT_WATCH,
     EFFECT_UNWATCH,
     /* Shut the channel's sockets down, so that QEMU pauses the migration. */
@@ -23,12 +24,16 @@ typedef enum {
     EFFECT_ASK_RUNNING,
     /* Source: tell the destination that a person paused the migration. */
     EFFECT_TELL_PEER,
+    /* Source: tell the destination, once, that nearly all memory has been sent. */
+    EFFECT_TELL_ENDING,
     /* Source: ask the destination, over path `number`, whether it has started the guest, and to
      * leave it if not. Ends in EVENT_PEER_COMPLETED, -RETURNED, -REFUSED (not known yet) or
      * -UNREACHABLE. */
     EFFECT_ASK_RETURN,
     /* Source: cancel a migration in precopy. */
     EFFECT_ABORT,
+    /* Source: stop the guest, which QEMU runs again although it has run on the destination. */
+    EFFECT_KEEP_STOPPED,
     /* Source: see whether libvirt has let go of a migration that nobody confirmed. */
     EFFECT_LOOK,
     /* Source: QMP migrate with resume to port `number` of the path that answered. Ends in QEMU's

@@ -23,6 +23,7 @@ typedef enum {
     EVENT_QEMU_GONE,   /* the domain stopped on this host */
     EVENT_QEMU_RESUME, /* destination: the guest's vCPUs were started */
 
+    EVENT_REMAINS,     /* source, watched: number: KiB of memory that have yet to be sent */
     EVENT_LINK_SILENT, /* nothing was acknowledged for as long as the policy allows */
 
     /* what the phases of libvirt's migration protocol came to on this host */
@@ -51,6 +52,7 @@ typedef enum {
     EVENT_PEER_RECOVER,      /* the source wants to resume: listen; number: at this port, 0: any */
     EVENT_PEER_ASKS_RUNNING, /* the source wants to know whether the guest runs here */
     EVENT_PEER_PAUSED,       /* a person paused the migration at the source */
+    EVENT_PEER_ENDING,       /* the source has sent nearly all, and alone may break the channel */
     EVENT_PEER_RETURN,       /* the source wants the guest back, if it never ran here */
     EVENT_PEER_RETURNED,     /* ... and the answer: it did not and never will */
 

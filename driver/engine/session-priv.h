@@ -32,9 +32,12 @@ struct Session {
     gboolean finish_called;     /* destination: somebody starts the guest */
     gboolean received;          /* destination: all memory is here */
     gboolean running;           /* the guest is known to run on the destination */
-    gboolean running_asked;     /* destination: the source waits to be told so */
-    gboolean return_wanted;     /* source: until the destination has said whether it started it */
-    guint failures;             /* of attempts that reached the peer, in a row: sets the back-off */
+    guint remains_kib;      /* source, active: memory to be sent at the last look; 0: none yet */
+    gboolean ending;        /* destination, active: the source has sent nearly all */
+    gboolean kept_stopped;  /* source, failed: QEMU has run the guest again, and was stopped */
+    gboolean running_asked; /* destination: the source waits to be told so */
+    gboolean return_wanted; /* source: until the destination has said whether it started it */
+    guint failures;         /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
     guint recoveries;
     guint attempts;

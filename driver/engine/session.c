@@ -314,6 +314,8 @@ enter_paused(Session *session, MigrationState from)
 
     session->armed_port = 0;
     session->armed_used = FALSE;
+    session->remains_kib = 0;
+    session->ending = FALSE;
 
     if (session->role == ROLE_DESTINATION) {
         /* At once, asked or not: later QEMU's main loop may be waiting for a missing page, and a
@@ -355,7 +357,7 @@ session_has_loaded(const Session *session)
 void
 session_watch(Session *session)
 {
-    if (session->paths > 0 && session_may_break(session))
+    if (session->paths > 0 && session_may_break(session) && !session->ending)
         session_emit(session, EFFECT_WATCH, 0, NULL);
 }
 

@@ -69,9 +69,54 @@ take_message(Session *session, const Event *event)
     session->changed = TRUE;
 }
 
+/* The guest has run on the destination, and QEMU runs it here again (migration_iteration_finish(),
+ * migration/migration.c, QEMU 10.0), at once and once. A person who does so later knows why. */
+static void
+failed_at_source(Session *session, const Event *event)
+{
+    keep_message(session, event);
+    session_emit(session, EFFECT_KEEP_STOPPED, 0, NULL);
+}
+
+static void
+runs_again(Session *session, const Event *event)
+{
+    if (session_get_owner(session) != OWNER_DESTINATION || session->kept_stopped)
+        return;
+    session->kept_stopped = TRUE;
+    session_emit(session, EFFECT_KEEP_STOPPED, 0, NULL);
+}
+
+/* Near enough to the end to tell, beside what is sent until the next look. */
+#define ENDING_KIB 2048
+
+/* A source that has sent all and loses the channel does not pause but fails, and with it the
+ * migration. It knows when that is, and leaves the channel alone then; the destination, which does
+ * not know, is told beforehand: what is sent until the next look, and what an outage finds in the
+ * sockets' buffers, which is no more than that again, must not be the end. */
+static void
+remains(Session *session, const Event *event)
+{
+    guint sent_kib =
+        session->remains_kib > event->number ? session->remains_kib - event->number : 0;
+
+    session->remains_kib = event->number;
+    if (event->number < ENDING_KIB + 2 * (guint64)sent_kib)
+        session_emit(session, EFFECT_TELL_ENDING, 0, NULL);
+}
+
+static void
+peer_ending(Session *session, const Event *event)
+{
+    session->ending = TRUE;
+    session_emit(session, EFFECT_UNWATCH, 0, NULL);
+}
+
 static void
 link_silent(Session *session, const Event *event)
 {
+    if (session->ending)
+        return;
     if (session->pending_reason != REASON_OPERATOR)
         session->pending_reason = REASON_NETWORK;
     session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
@@ -398,11 +443,15 @@ const Transition transitions[] = {
                                           EVENT_QEMU_POSTCOPY_ACTIVE,        STATE_POSTCOPY_ACTIVE,        NULL },
     { SOURCE,      POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              NULL },
     { DESTINATION, POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              handover_received },
-    { BOTH,        POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
+    { SOURCE,      POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 failed_at_source },
+    { SOURCE,      S(FAILED),             EVENT_QEMU_RESUME,                 STATE_SAME,                   runs_again },
+    { DESTINATION, POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        PRECOPY,               EVENT_QEMU_GONE,                   STATE_FAILED,                 keep_message },
     { BOTH,        POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 source_lost },
 
     /* the channel */
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_REMAINS,                     STATE_SAME,                   remains },
+    { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_PEER_ENDING,                 STATE_SAME,                   peer_ending },
     { BOTH,        CHANNEL,               EVENT_LINK_SILENT,                 STATE_SAME,                   link_silent },
     { BOTH,        RECOVERING,            EVENT_TIMER_STATE,                 STATE_SAME,                   kick },
 

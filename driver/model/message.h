@@ -38,6 +38,7 @@ typedef enum {
     MESSAGE_PAUSED = 2,      /* a person paused it: do not hold the client's call */
     MESSAGE_ASK_RUNNING = 3, /* does the guest run there? Answered when it does. */
     MESSAGE_RETURN = 4, /* was the guest of a precopy migration started? It is not to be if not */
+    MESSAGE_ENDING = 5, /* nearly all is sent: do not break the channel by yourself */
     /* the destination answers */
     MESSAGE_ARMED = 0x81,     /* number: the port its QEMU listens on */
     MESSAGE_COMPLETED = 0x82, /* it has all memory, and owns the guest */

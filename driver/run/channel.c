@@ -28,6 +28,8 @@
 #define KEEPALIVE_IDLE_S     1
 #define KEEPALIVE_INTERVAL_S 1
 #define KEEPALIVE_COUNT      30
+/* What Linux does where nobody has asked for more: hours. */
+#define KEEPALIVE_BORNE_S 7200
 
 typedef void (*ConnectionFn)(int fd, const struct tcp_info *info, gpointer opaque);
 
@@ -200,6 +202,19 @@ channel_break(const Channel *channel)
 
     foreach_connection(channel, break_connection, &broken, NULL);
     return broken;
+}
+
+static void
+bear_connection(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){KEEPALIVE_BORNE_S}, sizeof(int));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &(int){KEEPALIVE_BORNE_S}, sizeof(int));
+}
+
+void
+channel_bear(const Channel *channel)
+{
+    foreach_connection(channel, bear_connection, NULL, NULL);
 }
 
 static void

@@ -53,3 +53,6 @@ gboolean channel_sample(const Channel *channel, GArray *samples, GError **error)
  * TCP's own after minutes. Returns: how many.
  */
 guint channel_break(const Channel *channel);
+
+/** channel_bear: nor may the kernel break it for its silence, while there is nothing to send. */
+void channel_bear(const Channel *channel);

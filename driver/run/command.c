@@ -27,6 +27,7 @@ struct Command {
     void (*done)(Command *command); /* then, on the engine thread; or NULL */
     char *host;
     guint16 port;
+    Channel channel;
     GError *error;
 };
 
@@ -76,6 +77,7 @@ start(Migration *migration, const Command *what, const char *host)
 
     command->migration = migration_ref(migration);
     command->host = g_strdup(host);
+    command->channel = migration->channel;
     if (!queue->busy) {
         queue->busy = TRUE;
         host_run(command_job, command);
@@ -141,6 +143,86 @@ qmp_oob(const Migration *migration, const char *name, const char *arguments, GEr
     reply = qmp_execute_oob(domain, name, arguments, error);
     virDomainFree(domain);
     return reply;
+}
+
+/* What QEMU sends in the time of a command and its answer, and then some. It believes to be at the
+ * end when nothing remains (stock/hooks.c). */
+#define REMAINING_MIN_BYTES (1024 * 1024)
+
+static void
+run_look(Command *command)
+{
+    g_autofree char *reply = qmp(command->migration, "{\"execute\":\"query-migrate\"}", NULL);
+    guint64 remaining;
+
+    if (reply && qmp_reply_number(reply, "ram", "remaining", &remaining))
+        migration_post(command->migration, EVENT_REMAINS,
+                       (guint)MIN(remaining / 1024, G_MAXUINT / 4), NULL);
+}
+
+void
+command_look(Migration *migration)
+{
+    start(migration, &(Command){.lane = COMMAND_IN_BAND, .run = run_look}, NULL);
+}
+
+/* Whether a channel of the source's that breaks is a pause. The answer is not waited for where it
+ * matters: a QEMU that sends the last with its main loop locked gives none before that is sent. */
+static gboolean
+is_breakable(const Migration *migration, GError **error)
+{
+    g_autofree char *reply = qmp(migration, "{\"execute\":\"query-migrate\"}", error);
+    g_autofree char *status = reply ? qmp_reply_string(reply, "status") : NULL;
+    guint64 remaining = 0;
+
+    if (!reply)
+        return FALSE;
+    if (g_strcmp0(status, "postcopy-active") == 0 &&
+        qmp_reply_number(reply, "ram", "remaining", &remaining) &&
+        remaining < REMAINING_MIN_BYTES) {
+        g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND,
+                    "all memory has been sent, and the destination's last word is awaited");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+run_break(Command *command)
+{
+    Migration *migration = command->migration;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *reply = NULL;
+    guint broken;
+
+    if (!is_breakable(migration, &command->error)) {
+        channel_bear(&command->channel);
+        return;
+    }
+    broken = command->channel.pid && command->channel.port ? channel_break(&command->channel) : 0;
+    /* No TCP connection that we know of: a UNIX socket, RDMA, or QEMU has let go already. */
+    if (broken == 0)
+        reply = qmp_oob(migration, "migrate-pause", NULL, &error);
+    else
+        g_message("migration %s: broke %u connection(s) of the channel", migration->id, broken);
+}
+
+static void
+break_done(Command *command)
+{
+    Migration *migration = command->migration;
+
+    if (command->error && !migration->told_unbroken)
+        g_message("migration %s: its channel is silent, and left to TCP: %s", migration->id,
+                  command->error->message);
+    migration->told_unbroken = command->error != NULL;
+}
+
+void
+command_break(Migration *migration)
+{
+    start(migration, &(Command){.lane = COMMAND_IN_BAND, .run = run_break, .done = break_done},
+          NULL);
 }
 
 static void

@@ -15,6 +15,18 @@
 /** migrate-pause. Comes back only when there was nothing to pause. */
 void command_pause(Migration *migration);
 
+/** Source: how much memory has yet to be sent. Comes back as EVENT_REMAINS, or not at all. */
+void command_look(Migration *migration);
+
+/**
+ * command_break: breaks the source's channel, where that is a pause
+ *
+ * Not where QEMU has sent everything, or does not say that it has not: then a broken channel is a
+ * failed migration, and QEMU runs the guest again, a second time (migration_completion() and
+ * migration_iteration_finish(), migration/migration.c, QEMU 10.0); TCP is left to bring the rest.
+ */
+void command_break(Migration *migration);
+
 /** Those that wait for their turn are not carried out: the migration has ended. */
 void command_drop_waiting(Migration *migration);
 

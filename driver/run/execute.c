@@ -23,6 +23,8 @@ G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
 #define RECOVER_AT_ONCE 16
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
+/* How often QEMU at the source is asked how much remains. */
+#define REMAINS_LOOK_MS 500
 /* After so many questions in a row that nobody answered, who waits for the answer is told. */
 #define WARN_AFTER 2
 
@@ -212,9 +214,35 @@ silent_cb(gpointer opaque)
 }
 
 static void
+noted_done(
+    const Message *answer, const char *host, gboolean reached, const GError *error, gpointer opaque)
+{
+    Migration *migration = opaque;
+
+    migration->call = NULL;
+    migration_unref(migration);
+}
+
+/* One in vain is followed by another after the next look. */
+static void
+tell_ending(Migration *migration)
+{
+    if (migration->paths->len > 0 && !migration->call)
+        call_peer(migration, migration->paths->len, 0, MESSAGE_ENDING, noted_done);
+}
+
+static gboolean
+look_timer_cb(gpointer opaque)
+{
+    command_look(opaque);
+    return G_SOURCE_CONTINUE;
+}
+
+static void
 unwatch(Migration *migration)
 {
     g_clear_pointer(&migration->watchdog, watchdog_free);
+    start_timer(&migration->look_timer, 0, NULL, migration);
 }
 
 static void
@@ -233,12 +261,20 @@ watch(Migration *migration)
     migration->watchdog =
         watchdog_new(&migration->channel, session_get_policy(migration->session)->detect_ms,
                      silent_cb, migration);
+    if (migration->role == ROLE_SOURCE)
+        start_timer(&migration->look_timer, REMAINS_LOOK_MS, look_timer_cb, migration);
 }
 
 static void
 break_channel(Migration *migration)
 {
-    guint broken =
+    guint broken;
+
+    if (migration->role == ROLE_SOURCE) {
+        command_break(migration);
+        return;
+    }
+    broken =
         migration->channel.pid && migration->channel.port ? channel_break(&migration->channel) : 0;
 
     /* No TCP connection that we know of: a UNIX socket, RDMA, or QEMU has let go already. */
@@ -379,6 +415,33 @@ execute_end(Migration *migration)
     start_timer(&migration->give_up_timer, 0, NULL, migration);
 }
 
+static void
+execute_reply(Migration *migration, const Effect *effect)
+{
+    switch (effect->type) {
+    case EFFECT_REPLY_ARMED:
+        reply_armed(migration, effect->number);
+        break;
+    case EFFECT_REPLY_COMPLETED:
+        reply(migration, MESSAGE_COMPLETED, 0, NULL);
+        break;
+    case EFFECT_REPLY_RETURNED:
+        reply(migration, MESSAGE_RETURNED, 0, NULL);
+        break;
+    case EFFECT_REPLY_REFUSED:
+        reply(migration, MESSAGE_REFUSED, 0, effect->text);
+        break;
+    case EFFECT_REPLY_RUNNING:
+        reply(migration, MESSAGE_RUNNING, 0, NULL);
+        break;
+    case EFFECT_REPLY_OVER:
+        reply(migration, MESSAGE_OVER, 0, effect->text);
+        break;
+    default:
+        break;
+    }
+}
+
 void
 execute(Migration *migration, const Effect *effect)
 {
@@ -390,6 +453,7 @@ execute(Migration *migration, const Effect *effect)
         break;
     case EFFECT_UNWATCH:
         unwatch(migration);
+        channel_bear(&migration->channel);
         break;
     case EFFECT_BREAK_CHANNEL:
         break_channel(migration);
@@ -407,6 +471,9 @@ execute(Migration *migration, const Effect *effect)
         break;
     case EFFECT_TELL_PEER:
         tell_peer(migration);
+        break;
+    case EFFECT_TELL_ENDING:
+        tell_ending(migration);
         break;
     case EFFECT_RESUME:
         resume(migration, effect->number);
@@ -426,23 +493,16 @@ execute(Migration *migration, const Effect *effect)
         host_run(effect->type == EFFECT_ABORT ? outcome_abort_job : outcome_look_job,
                  migration_ref(migration));
         break;
+    case EFFECT_KEEP_STOPPED:
+        host_run(outcome_stop_job, migration_ref(migration));
+        break;
     case EFFECT_REPLY_ARMED:
-        reply_armed(migration, effect->number);
-        break;
     case EFFECT_REPLY_COMPLETED:
-        reply(migration, MESSAGE_COMPLETED, 0, NULL);
-        break;
     case EFFECT_REPLY_RETURNED:
-        reply(migration, MESSAGE_RETURNED, 0, NULL);
-        break;
     case EFFECT_REPLY_REFUSED:
-        reply(migration, MESSAGE_REFUSED, 0, effect->text);
-        break;
     case EFFECT_REPLY_RUNNING:
-        reply(migration, MESSAGE_RUNNING, 0, NULL);
-        break;
     case EFFECT_REPLY_OVER:
-        reply(migration, MESSAGE_OVER, 0, effect->text);
+        execute_reply(migration, effect);
         break;
     case EFFECT_START_STATE_TIMER:
         start_timer(&migration->state_timer, effect->number, state_timer_cb, migration);

@@ -68,6 +68,8 @@ struct Migration {
     GSource *give_up_timer;
     GSource *client_timer; /* looks whether the client is still there */
     Watchdog *watchdog;
+    GSource *look_timer;    /* source: with the watchdog */
+    gboolean told_unbroken; /* that a silent channel is left to TCP */
     PeerCall *call;
     guint calls_in_vain;    /* in a row */
     char *resume_host;      /* the address that the last answer came from */

@@ -22,10 +22,16 @@ static void
 on_migration_event(const unsigned char *uuid, const char *status, gpointer opaque)
 {
     g_autoptr(Migration) migration = migration_find(uuid);
+    g_autoptr(Status) before = migration ? migration_get_status(migration) : NULL;
     EventType type;
 
-    if (migration && event_type_from_qemu(status, &type))
-        migration_post(migration, type, 0, "QEMU reported that the migration failed");
+    if (!migration || !event_type_from_qemu(status, &type))
+        return;
+    migration_post(migration, type, 0,
+                   migration->role == ROLE_SOURCE && migration_state_is_postcopy(before->state)
+                       ? "the channel ended when the source had sent everything and had no word of "
+                         "its arrival; the guest belongs to the destination"
+                       : "QEMU reported that the migration failed");
 }
 
 void
@@ -237,6 +243,10 @@ observe_question(PeerQuestion *question, gpointer opaque)
     case MESSAGE_RETURN:
         take_question(migration, question);
         migration_step(migration, EVENT_PEER_RETURN, 0, NULL);
+        break;
+    case MESSAGE_ENDING:
+        peer_question_answer(question, MESSAGE_NOTED, 0, NULL);
+        migration_step(migration, EVENT_PEER_ENDING, 0, NULL);
         break;
     case MESSAGE_PAUSED:
         peer_question_answer(question, MESSAGE_NOTED, 0, NULL);

@@ -10,6 +10,7 @@
 #include "run/host.h"
 #include "stock/domain.h"
 #include "stock/error.h"
+#include "stock/qmp.h"
 #include "stock/table.h"
 
 gboolean
@@ -139,6 +140,24 @@ outcome_abort_job(gpointer opaque, gpointer unused)
                   virGetLastErrorMessage());
     if (dom)
         virDomainFree(dom);
+}
+
+void
+outcome_stop_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *reply = NULL;
+    virDomainPtr dom = find_own(migration);
+
+    if (!dom)
+        return;
+    reply = qmp_execute(dom, "{\"execute\":\"stop\"}", &error);
+    if (!reply && !g_error_matches(error, QMP_ERROR, QMP_ERROR_INACTIVE))
+        g_warning("migration %s: cannot stop domain %s, which has run on the destination: %s; "
+                  "destroy it here with virsh destroy",
+                  migration_get_id(migration), migration_get_name(migration), error->message);
+    virDomainFree(dom);
 }
 
 static gboolean

@@ -34,6 +34,7 @@ void outcome_wait_source(Migration *migration);
 
 /* For host_run(): they take over a reference to a Migration. */
 /** Cancels a migration in precopy, whose call then ends. */
+void outcome_stop_job(gpointer migration, gpointer unused);
 void outcome_abort_job(gpointer migration, gpointer unused);
 /** outcome_settle_source() if the guest is stopped for a migration that libvirt's API has let go
  * of: no client is left to call Confirm. */

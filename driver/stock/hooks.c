@@ -24,12 +24,14 @@
 EXPORT void qemuMonitorEmitMigrationStatus(gpointer monitor, int status);
 EXPORT int qemuMonitorJSONSetCapabilities(gpointer monitor);
 EXPORT int qemuMonitorJSONIOProcessLine(gpointer monitor, const char *line, gpointer message);
+EXPORT int qemuMonitorMigrateStartPostCopy(gpointer monitor);
 
 /* Apart from `symbols`, because these must work even when that could not be loaded. */
 static struct {
     void (*emit_migration_status)(gpointer monitor, int status);
     int (*set_capabilities)(gpointer monitor);
     int (*process_line)(gpointer monitor, const char *line, gpointer message);
+    int (*start_postcopy)(gpointer monitor);
 } stock_functions;
 
 typedef struct {
@@ -47,6 +49,7 @@ hooks_bind(gpointer stock)
         dlsym(stock, "qemuMonitorEmitMigrationStatus");
     *(gpointer *)&stock_functions.set_capabilities = dlsym(stock, "qemuMonitorJSONSetCapabilities");
     *(gpointer *)&stock_functions.process_line = dlsym(stock, "qemuMonitorJSONIOProcessLine");
+    *(gpointer *)&stock_functions.start_postcopy = dlsym(stock, "qemuMonitorMigrateStartPostCopy");
 }
 
 void
@@ -85,21 +88,29 @@ hooks_monitor_has_oob(gpointer monitor)
     return g_object_get_qdata(monitor, oob_quark()) != NULL;
 }
 
+/* A command within a call of libvirt's, which has the monitor. */
+static gboolean
+send(gpointer monitor, const char *json, GError **error)
+{
+    g_autofree char *reply = NULL;
+
+    if (symbols.qemuMonitorArbitraryCommand(monitor, json, -1, &reply, false) < 0) {
+        g_set_error(error, QMP_ERROR, QMP_ERROR_MONITOR, "the monitor has failed");
+        return FALSE;
+    }
+    return qmp_parse_reply(reply, error);
+}
+
 static gboolean
 enable_oob(gpointer monitor)
 {
-    g_autofree char *reply = NULL;
     g_autoptr(GError) error = NULL;
 
-    if (symbols.qemuMonitorArbitraryCommand(
-            monitor, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}", -1,
-            &reply, false) < 0)
-        return FALSE;
-    if (!qmp_parse_reply(reply, &error)) {
-        g_info("this QEMU has no out-of-band commands: %s", error->message);
-        return FALSE;
-    }
-    return TRUE;
+    if (send(monitor, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}",
+             &error))
+        return TRUE;
+    g_info("this QEMU has no out-of-band commands: %s", error->message);
+    return FALSE;
 }
 
 /* Called once a monitor connection, with the monitor locked, before any other command. A refusal
@@ -121,4 +132,23 @@ qemuMonitorJSONIOProcessLine(gpointer monitor, const char *line, gpointer messag
     if (table_row() && oob_take_line(monitor, line))
         return 0;
     return stock_functions.process_line(monitor, line, message);
+}
+
+/* QEMU believes to be at the end when the rest would take no longer than a switch may: in postcopy
+ * too, where it means that it sends the rest with its main loop locked, and that a channel which
+ * breaks is no pause any more but a failure (migration_iteration_run() and migration_completion(),
+ * migration/migration.c, QEMU 10.0). With no time for a switch it is at the end when nothing
+ * remains. libvirt restores the parameter when the migration ends without having moved the guest
+ * (qemuMigrationParamsReset(), src/qemu/qemu_migration_params.c, 9.0.0 and 11.3.0). */
+int
+qemuMonitorMigrateStartPostCopy(gpointer monitor)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (table_row() &&
+        !send(monitor,
+              "{\"execute\":\"migrate-set-parameters\",\"arguments\":{\"downtime-limit\":0}}",
+              &error))
+        g_warning("QEMU keeps its limit for the switch: %s", error->message);
+    return stock_functions.start_postcopy(monitor);
 }

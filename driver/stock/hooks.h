@@ -8,8 +8,9 @@
  * qemuMonitorEmitMigrationStatus: every MIGRATION event, at once, whatever job runs.
  * qemuMonitorJSONSetCapabilities: turns out-of-band commands on, which libvirt never does.
  * qemuMonitorJSONIOProcessLine: takes the answers to our own commands out of what QEMU says
- * (oob.h). qemuProcessIncomingDefNew: mends the crash of a resume (hooks-incoming.c, a library of
- * its own because its signature differs between versions).
+ * (oob.h). qemuMonitorMigrateStartPostCopy: makes the moment short in which a migration cannot
+ * pause any more. qemuProcessIncomingDefNew: mends the crash of a resume (hooks-incoming.c, a
+ * library of its own because its signature differs between versions).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */

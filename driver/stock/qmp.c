@@ -217,3 +217,17 @@ qmp_reply_string(const char *reply, const char *member)
 
     return result ? g_strdup(symbols.virJSONValueObjectGetString(result, member)) : NULL;
 }
+
+gboolean
+qmp_reply_number(const char *reply, const char *object, const char *member, guint64 *value)
+{
+    g_autoptr(Json) json = json_parse(reply);
+    Json *result = json ? symbols.virJSONValueObjectGetObject(json, "return") : NULL;
+    Json *within = result ? symbols.virJSONValueObjectGetObject(result, object) : NULL;
+    unsigned long long number;
+
+    if (!within || symbols.virJSONValueObjectGetNumberUlong(within, member, &number) < 0)
+        return FALSE;
+    *value = number;
+    return TRUE;
+}

@@ -73,3 +73,12 @@ gboolean qmp_parse_reply(const char *reply, GError **error);
  * object within it. Free with g_free(); NULL when it is not there or not a string.
  */
 char *qmp_reply_string(const char *reply, const char *member);
+
+/**
+ * qmp_reply_number:
+ *
+ * A number in an object within the answer's "return", as "remaining" in "ram" of query-migrate.
+ * FALSE, and @value untouched, when it is not there or not a whole number.
+ */
+gboolean
+qmp_reply_number(const char *reply, const char *object, const char *member, guint64 *value);

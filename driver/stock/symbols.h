@@ -38,6 +38,8 @@
     X(virJSONValueToString, char *, (void *value, bool pretty))                                    \
     X(virJSONValueObjectGet, void *, (void *object, const char *key))                              \
     X(virJSONValueObjectGetObject, void *, (void *object, const char *key))                        \
+    X(virJSONValueObjectGetNumberUlong, int, (void *object, const char *key,                       \
+        unsigned long long *value))                                                                \
     X(virJSONValueObjectGetString, const char *, (void *object, const char *key))                  \
     X(virConfReadFile, void *, (const char *path, unsigned int flags))                             \
     X(virConfFree, int, (void *conf))                                                              \
@@ -64,6 +66,7 @@
     X(qemuMonitorEmitMigrationStatus, void, (void *monitor, int status))                           \
     X(qemuMonitorJSONSetCapabilities, int, (void *monitor))                                        \
     X(qemuMonitorJSONIOProcessLine, int, (void *monitor, const char *line, void *message))         \
+    X(qemuMonitorMigrateStartPostCopy, int, (void *monitor))                                       \
     X(virQEMUDriverGetConfig, void *, (void *driver))
 /* clang-format on */
 

@@ -181,6 +181,7 @@ def test_active_guest(tmp_path):
 HOOKS = {
     "qemuMonitorEmitMigrationStatus": "holdfast-driver.so",
     "qemuMonitorJSONSetCapabilities": "holdfast-driver.so",
+    "qemuMonitorMigrateStartPostCopy": "holdfast-driver.so",
     "qemuProcessIncomingDefNew": "holdfast-hooks-incoming.so",
 }
 

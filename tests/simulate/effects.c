@@ -73,10 +73,12 @@ effects_pause(World *world, MigrationRole host)
     run_command(world, host, pause_job, 0, 0);
 }
 
-/* break_channel() */
+/* break_channel(), command_break() */
 static void
 break_channel(World *world, MigrationRole host)
 {
+    if (host == ROLE_SOURCE && world->qemu[host].completing)
+        return;
     if (qemu_break_sockets(world, host, world->daemon[host].channel_port) == 0)
         effects_pause(world, host);
 }
@@ -271,14 +273,10 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     case EFFECT_STOP_GIVE_UP_TIMER:
         daemon->give_up_timer++;
         break;
-    case EFFECT_ASK_RETURN:
-    case EFFECT_ABORT:
-    case EFFECT_LOOK:
-    case EFFECT_CANCEL_FINISH:
-    case EFFECT_REPLY_RETURNED:
-        break; /* not simulated: the end of precopy without Finish's answer */
     case EFFECT_END:
         effects_end(world, host);
         break;
+    default:
+        break; /* not simulated: the end of precopy without Finish's answer, and QEMU's looks */
     }
 }

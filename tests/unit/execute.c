@@ -114,6 +114,10 @@ resume(const char *domain, const char *json)
 static char *
 on_command(const char *domain, const char *command, const char *arguments, GError **error)
 {
+    /* Not told: there are as many as it takes. */
+    if (strstr(command, "query-migrate"))
+        return g_strdup("{\"return\": {\"status\": \"postcopy-active\", "
+                        "\"ram\": {\"remaining\": 1000000000}}}");
     g_mutex_lock(&pair.lock);
     g_string_append_printf(pair.commands, "%s %s; ", domain, *command == '{' ? "migrate" : command);
     g_mutex_unlock(&pair.lock);

@@ -102,6 +102,35 @@ test_strings(void)
     }
 }
 
+static void
+test_numbers(void)
+{
+    static const struct {
+        const char *reply;
+        gboolean found;
+        guint64 value;
+    } cases[] = {
+        {"{\"return\": {\"ram\": {\"remaining\": 0}}}", TRUE, 0},
+        {"{\"return\": {\"ram\": {\"remaining\": 18446744073709551615}}}", TRUE, G_MAXUINT64},
+        {"{\"return\": {\"ram\": {\"remaining\": \"x\"}}}", FALSE, 0},
+        {"{\"return\": {\"ram\": {\"total\": 7}}}", FALSE, 0},
+        {"{\"return\": {\"ram\": 7}}", FALSE, 0},
+        {"{\"return\": {\"remaining\": 7}}", FALSE, 0},
+        {"{\"ram\": {\"remaining\": 7}}", FALSE, 0},
+        {"{\"error\": {\"class\": \"GenericError\"}}", FALSE, 0},
+        {"nothing", FALSE, 0},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint64 value = 42;
+
+        g_test_message("%s", cases[i].reply);
+        g_assert_cmpint(qmp_reply_number(cases[i].reply, "ram", "remaining", &value), ==,
+                        cases[i].found);
+        g_assert_cmpuint(value, ==, cases[i].found ? cases[i].value : 42);
+    }
+}
+
 /* Whatever the text: the literal is one JSON string, and reads back as the text. */
 static void
 test_quote(void)
@@ -213,6 +242,7 @@ main(int argc, char **argv)
     g_test_add_func("/qmp/replies", test_replies);
     g_test_add_func("/qmp/truncated", test_truncated);
     g_test_add_func("/qmp/strings", test_strings);
+    g_test_add_func("/qmp/numbers", test_numbers);
     g_test_add_func("/qmp/quote", test_quote);
     g_test_add_func("/qmp/noncharacters", test_noncharacters);
     g_test_add_func("/symbols/missing", test_symbols);

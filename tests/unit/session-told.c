@@ -124,7 +124,7 @@ test_hint_at_the_end(void)
 {
     Paused a;
 
-    begin(&a, ROLE_SOURCE);
+    begin(&a, ROLE_DESTINATION);
     session_set_hint(a.session, "no Holdfast there");
     tell(&a, EVENT_QEMU_FAILED, 0, "it failed");
     assert_message(&a, "it failed");

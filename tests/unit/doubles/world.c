@@ -249,6 +249,18 @@ qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GE
     return send(dom, command, arguments, error);
 }
 
+/* The first member of that name, in whatever object. */
+gboolean
+qmp_reply_number(const char *reply, const char *object, const char *member, guint64 *value)
+{
+    g_autofree char *begin = g_strdup_printf("\"%s\": ", member);
+    const char *found = strstr(reply, begin);
+
+    if (found)
+        *value = g_ascii_strtoull(found + strlen(begin), NULL, 10);
+    return found != NULL;
+}
+
 /* Of answers as the tests write them: "member": "text", without anything to unquote. */
 char *
 qmp_reply_string(const char *reply, const char *member)

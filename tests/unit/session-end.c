@@ -1,0 +1,108 @@
+/*
+ * session-end.c: the last moments of a migration, in which a channel that breaks is no pause
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "engine/session.h"
+
+static gboolean
+tell(Session *session, EventType type, guint number, EffectType wanted)
+{
+    g_autoptr(GArray) effects = g_array_new(FALSE, FALSE, sizeof(Effect));
+    Event event = {.type = type, .at_usec = G_USEC_PER_SEC, .number = number};
+    gboolean found = FALSE;
+
+    session_step(session, &event, effects);
+    for (guint i = 0; i < effects->len; i++)
+        found |= g_array_index(effects, Effect, i).type == wanted;
+    return found;
+}
+
+/* In postcopy, and the guest runs on the destination. */
+static Session *
+begin(MigrationRole role)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Session *session = session_new(role, "id", "uuid", "guest", policy, 7, 0);
+
+    session_set_peer(session, "b.example", 1);
+    tell(session, EVENT_QEMU_ACTIVE, 0, EFFECT_END);
+    tell(session, EVENT_QEMU_POSTCOPY_ACTIVE, 0, EFFECT_END);
+    g_assert_true(tell(session, role == ROLE_SOURCE ? EVENT_PEER_RUNNING : EVENT_QEMU_RESUME, 0,
+                       EFFECT_WATCH));
+    return session;
+}
+
+/* The destination is told before the end can be reached between two looks, and not long before. */
+static void
+test_told(void)
+{
+    static const struct {
+        guint before_kib, now_kib;
+        gboolean told;
+    } cases[] = {
+        {0, 1 << 20, FALSE},
+        {0, 1000, TRUE},
+        {1 << 20, 1 << 19, TRUE},
+        {1 << 20, (1 << 20) - 1000, FALSE},
+        {10000, 9000, FALSE},
+        {10000, 5000, TRUE},
+        {1000, 1000, TRUE},
+        {1000, 9000, FALSE},
+        {5, 0, TRUE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Session) session = begin(ROLE_SOURCE);
+
+        if (cases[i].before_kib)
+            tell(session, EVENT_REMAINS, cases[i].before_kib, EFFECT_END);
+        g_assert_cmpint(tell(session, EVENT_REMAINS, cases[i].now_kib, EFFECT_TELL_ENDING), ==,
+                        cases[i].told);
+    }
+}
+
+/* Near the end the destination leaves the channel alone, until it is another one. */
+static void
+test_left_alone(void)
+{
+    g_autoptr(Session) session = begin(ROLE_DESTINATION);
+
+    g_assert_true(tell(session, EVENT_LINK_SILENT, 0, EFFECT_BREAK_CHANNEL));
+    g_assert_true(tell(session, EVENT_PEER_ENDING, 0, EFFECT_UNWATCH));
+    g_assert_false(tell(session, EVENT_LINK_SILENT, 0, EFFECT_BREAK_CHANNEL));
+    g_assert_false(tell(session, EVENT_QEMU_RESUME, 0, EFFECT_WATCH));
+    /* The source has lost it, and so is not at the end. */
+    g_assert_true(tell(session, EVENT_PEER_RECOVER, 0, EFFECT_BREAK_CHANNEL));
+    tell(session, EVENT_QEMU_POSTCOPY_PAUSED, 0, EFFECT_END);
+    tell(session, EVENT_QEMU_POSTCOPY_RECOVER, 0, EFFECT_END);
+    g_assert_true(tell(session, EVENT_QEMU_POSTCOPY_ACTIVE, 0, EFFECT_WATCH));
+    g_assert_true(tell(session, EVENT_LINK_SILENT, 0, EFFECT_BREAK_CHANNEL));
+}
+
+/* A guest that QEMU runs on the source again is stopped, but not against a person's will. */
+static void
+test_kept_stopped(void)
+{
+    g_autoptr(Session) session = begin(ROLE_SOURCE);
+    g_autoptr(Policy) policy = policy_default();
+    g_autoptr(Session) precopy = session_new(ROLE_SOURCE, "id", "uuid", "guest", policy, 7, 0);
+
+    g_assert_true(tell(session, EVENT_QEMU_FAILED, 0, EFFECT_KEEP_STOPPED));
+    g_assert_true(tell(session, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
+    g_assert_false(tell(session, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
+
+    tell(precopy, EVENT_QEMU_ACTIVE, 0, EFFECT_END);
+    g_assert_false(tell(precopy, EVENT_QEMU_FAILED, 0, EFFECT_KEEP_STOPPED));
+    g_assert_false(tell(precopy, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/session/end/told", test_told);
+    g_test_add_func("/session/end/left-alone", test_left_alone);
+    g_test_add_func("/session/end/kept-stopped", test_kept_stopped);
+    return g_test_run();
+}
