@@ -2,7 +2,7 @@
  * policy-conf.c: reads the host's defaults from its INI file
  *
  * Groups are the elements of the XML and keys its attributes, so the table of policy.c rules here
- * too; `paths` in [recovery] stands for the <path> elements.
+ * too; `paths` in [recovery] stands for the <path> elements, and some keys are the host's alone.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -153,7 +153,7 @@ static gboolean
 read_key(const Conf *conf, PolicyDraft *draft, const char *group, const char *key, GError **error)
 {
     gboolean is_recovery = g_str_equal(group, "recovery");
-    const PolicyRule *rule = policy_rule_find(group, key);
+    const PolicyRule *rule = policy_rule_find(group, key, TRUE);
     g_autofree char *where = where_key(conf, group, key);
     g_autofree char *value = g_key_file_get_value(conf->keys, group, key, NULL);
     g_autofree char *what = show_key(group, key, value);
@@ -161,7 +161,7 @@ read_key(const Conf *conf, PolicyDraft *draft, const char *group, const char *ke
     if (is_recovery && g_str_equal(key, "paths"))
         return read_paths(draft, value, where, error);
     if (!rule) {
-        g_autofree char *allowed = policy_list_attributes(group);
+        g_autofree char *allowed = policy_list_attributes(group, TRUE);
         g_autofree char *name = policy_quote(key);
 
         g_set_error(error, POLICY_ERROR, POLICY_ERROR_UNKNOWN,

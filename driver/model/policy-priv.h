@@ -7,13 +7,14 @@
 
 #include "model/policy.h"
 
-/** One attribute of the XML, which is one key of the host's file. */
+/** One attribute of the XML, which is one key of the host's file; or such a key alone. */
 typedef struct {
     const char *element;
     const char *attribute;
     const char *const *words; /* in the order of their enum; NULL for a number */
     gboolean or_never;        /* the number may be "never" as well */
     gboolean power_of_two;
+    gboolean host_only;
     guint min;
     guint max;
     const char *unit; /* of the number, to be translated */
@@ -34,7 +35,8 @@ void policy_draft_init(PolicyDraft *draft, const Policy *defaults);
 void policy_draft_clear(PolicyDraft *draft);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PolicyDraft, policy_draft_clear)
 
-const PolicyRule *policy_rule_find(const char *element, const char *attribute);
+/** @of_host: whether what the host's file alone may say counts, too */
+const PolicyRule *policy_rule_find(const char *element, const char *attribute, gboolean of_host);
 
 /**
  * policy_draft_set:
@@ -69,5 +71,5 @@ Policy *policy_draft_finish(PolicyDraft *draft);
 /** A name or value from outside, safe and short enough for a message or a log. */
 char *policy_quote(const char *text);
 
-/** "a, b, c": the attributes of @element, as what is allowed. */
-char *policy_list_attributes(const char *element);
+/** "a, b, c": the attributes of @element, as what is allowed; @of_host as above. */
+char *policy_list_attributes(const char *element, gboolean of_host);

@@ -336,12 +336,13 @@ read_element(PolicyDraft *draft, const xmlNode *node, GError **error)
     g_autofree char *where = where_node(node);
 
     for (const xmlAttr *a = node->properties; a; a = a->next) {
-        const PolicyRule *rule = a->ns ? NULL : policy_rule_find(name, (const char *)a->name);
+        const PolicyRule *rule =
+            a->ns ? NULL : policy_rule_find(name, (const char *)a->name, FALSE);
         g_autofree char *value = NULL;
         g_autofree char *what = NULL;
 
         if (!rule) {
-            g_autofree char *allowed = policy_list_attributes(name);
+            g_autofree char *allowed = policy_list_attributes(name, FALSE);
 
             return fail_attribute(node, a, allowed, error);
         }

@@ -30,6 +30,8 @@ enum {
     GIVE_UP_MIN_S = 1,
     /* Thirty days; whoever means longer means "never". */
     GIVE_UP_MAX_S = 30 * 24 * 60 * 60,
+    /* More do not fit into a host's memory. */
+    AT_ONCE_MAX = 4096,
     /* "At once" cannot be had: QEMU needs the migration to be running. */
     AFTER_MIN_S = 1,
     /* A day; whoever means longer means switch="manual". */
@@ -59,6 +61,7 @@ typedef enum {
     RULE_MIN_INTERVAL,
     RULE_MAX_INTERVAL,
     RULE_GIVE_UP,
+    RULE_AT_ONCE,
     RULE_ON_RETURN,
     RULE_GUARD,
     RULE_GRANULARITY,
@@ -80,6 +83,7 @@ static const PolicyRule rules[RULE_LAST] = {
     [RULE_MIN_INTERVAL] = { "recovery", "min-interval", NUMBER(INTERVAL_MIN_MS, INTERVAL_MAX_MS, N_("milliseconds"), min_interval_ms) },
     [RULE_MAX_INTERVAL] = { "recovery", "max-interval", NUMBER(INTERVAL_MIN_MS, INTERVAL_MAX_MS, N_("milliseconds"), max_interval_ms) },
     [RULE_GIVE_UP]      = { "recovery", "give-up",      NUMBER(GIVE_UP_MIN_S, GIVE_UP_MAX_S, N_("seconds"), give_up_s), .or_never = TRUE },
+    [RULE_AT_ONCE]      = { "recovery", "at-once",      NUMBER(1, AT_ONCE_MAX, N_("migrations"), at_once), .host_only = TRUE },
     [RULE_ON_RETURN]    = { "bitmaps",  "on-return",    WORDS(on_return_words, bitmaps_on_return) },
     [RULE_GUARD]        = { "bitmaps",  "guard",        WORDS(guard_words, bitmaps_guard) },
     [RULE_GRANULARITY]  = { "bitmaps",  "granularity",  NUMBER(GRANULARITY_MIN_BYTES, GRANULARITY_MAX_BYTES, N_("bytes"), granularity_bytes), .power_of_two = TRUE },
@@ -127,6 +131,9 @@ policy_default(void)
     policy->min_interval_ms = 200;
     policy->max_interval_ms = 30 * 1000;
     policy->give_up_s = POLICY_NEVER; /* giving up in postcopy loses the guest */
+    /* A handshake takes some ten milliseconds, so hundreds are through in seconds; those that hang
+     * have a deadline. */
+    policy->at_once = 16;
     policy->paths = g_new0(char *, 1);
     policy->bitmaps_on_return = POLICY_ON_RETURN_AUTO;
     policy->bitmaps_guard = POLICY_GUARD_AUTO;
@@ -159,6 +166,8 @@ policy_equal(const Policy *a, const Policy *b)
     for (guint i = 0; i < RULE_LAST; i++) {
         /* What `after` held before the switch was set otherwise means nothing. */
         if (i == RULE_AFTER && a->switch_when != POLICY_SWITCH_AFTER)
+            continue;
+        if (rules[i].host_only)
             continue;
         if (*rule_field(&rules[i], a) != *rule_field(&rules[i], b))
             return FALSE;
@@ -196,9 +205,11 @@ policy_draft_take_paths(PolicyDraft *draft, GStrv uris)
 }
 
 const PolicyRule *
-policy_rule_find(const char *element, const char *attribute)
+policy_rule_find(const char *element, const char *attribute, gboolean of_host)
 {
     for (guint i = 0; i < RULE_LAST; i++) {
+        if (rules[i].host_only && !of_host)
+            continue;
         if (g_str_equal(rules[i].element, element) && g_str_equal(rules[i].attribute, attribute))
             return &rules[i];
     }
@@ -206,12 +217,12 @@ policy_rule_find(const char *element, const char *attribute)
 }
 
 char *
-policy_list_attributes(const char *element)
+policy_list_attributes(const char *element, gboolean of_host)
 {
     g_autoptr(GString) list = g_string_new(NULL);
 
     for (guint i = 0; i < RULE_LAST; i++) {
-        if (g_str_equal(rules[i].element, element))
+        if (g_str_equal(rules[i].element, element) && (of_host || !rules[i].host_only))
             g_string_append_printf(list, "%s%s", list->len ? ", " : "", rules[i].attribute);
     }
     return g_string_free(g_steal_pointer(&list), FALSE);
@@ -381,7 +392,7 @@ append_attributes(GString *xml, const Policy *policy, const char *element)
         const PolicyRule *rule = &rules[i];
         guint value = *rule_field(rule, policy);
 
-        if (!g_str_equal(rule->element, element))
+        if (!g_str_equal(rule->element, element) || rule->host_only)
             continue;
         if ((policy->switch_when == POLICY_SWITCH_AFTER ? RULE_SWITCH : RULE_AFTER) == i)
             continue; /* they exclude each other */

@@ -68,6 +68,7 @@ typedef struct {
     guint min_interval_ms;
     guint max_interval_ms; /* never below min_interval_ms */
     guint give_up_s;       /* or POLICY_NEVER */
+    guint at_once;         /* recoveries on this host; from its file alone, no domain can say it */
     char **paths;          /* further networks to the destination, in order: checked tcp:// URIs;
                               NULL-terminated, never NULL */
 
@@ -132,7 +133,7 @@ Policy *policy_ref(const Policy *policy);
 void policy_unref(Policy *policy);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Policy, policy_unref)
 
-/** Whether the two want the same in every field. */
+/** Whether the two want the same in every field that a domain can set. */
 gboolean policy_equal(const Policy *a, const Policy *b);
 
 /** Where this build looks for the host's file; a static string. */

@@ -18,9 +18,6 @@
 #define CONNECT_MS 3000
 /* Whoever asks must have the answer, or none, before the engine asks anew. */
 G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
-/* Migrations of which this host is the source that recover at once. A handshake takes some ten
- * milliseconds, so hundreds are through in seconds; those that hang have a deadline. */
-#define RECOVER_AT_ONCE 16
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
 /* How often QEMU at the source is asked how much remains. */
@@ -328,8 +325,11 @@ get_turns(void)
 {
     static Turns *turns; /* the engine thread's */
 
-    if (!turns)
-        turns = turns_new(RECOVER_AT_ONCE);
+    if (!turns) {
+        g_autoptr(Policy) policy = host_get_policy();
+
+        turns = turns_new(policy->at_once);
+    }
     return turns;
 }
 
@@ -372,8 +372,8 @@ resume(Migration *migration, guint port)
     if (turns_ask(get_turns(), migration, memory.paused_at_usec))
         command_resume(migration, migration->resume_host, migration->resume_port);
     else
-        g_message("migration %s: waits until fewer than %u others recover on this host",
-                  migration->id, RECOVER_AT_ONCE);
+        g_message("migration %s: waits for its turn: as many recover on this host as may at once",
+                  migration->id);
 }
 
 /* QEMU listens where the source will come, and nowhere else. At the beginning of a pause nobody has

@@ -6,6 +6,11 @@
  * other's handshakes miss their deadlines. Whoever has been paused longest goes first. Pure; one
  * thread.
  *
+ * The source alone counts. A destination of many sources answers as many handshakes at once as they
+ * have turns, and never more than its memory has room for guests. One that it is too busy for
+ * misses its deadline at its source, which comes again later and later (SESSION_RECOVER_DEADLINE_MS
+ * and the policy's intervals); a turn kept there could be kept for a source that never comes.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once

@@ -149,7 +149,7 @@ test_host_file(void)
         (*line)[0] = ' ';
         n++;
     }
-    g_assert_cmpuint(n, ==, 11);
+    g_assert_cmpuint(n, ==, 12);
     uncommented = g_strjoinv("\n", lines);
     fd = g_file_open_tmp("holdfast-conf-XXXXXX", &copy, &error);
     g_assert_no_error(error);
@@ -158,6 +158,7 @@ test_host_file(void)
     spelt_out = policy_load_host(copy, &error);
     g_assert_no_error(error);
     g_assert_true(policy_equal(spelt_out, defaults));
+    g_assert_cmpuint(spelt_out->at_once, ==, defaults->at_once);
     g_remove(copy);
 }
 

@@ -382,6 +382,30 @@ test_path_count(void)
     }
 }
 
+/* A key of the host's file that no domain has. */
+static void
+test_at_once(void)
+{
+    static const char domain[] = "<migration xmlns='" POLICY_NAMESPACE "'><recovery at-once='2'/>"
+                                 "</migration>";
+    g_autoptr(Policy) defaults = policy_default();
+    g_autoptr(Policy) host = load_text("[recovery]\nat-once = 2\n", NULL);
+    g_autoptr(Policy) refused = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *xml = NULL;
+
+    g_assert_cmpuint(defaults->at_once, ==, 16);
+    g_assert_cmpuint(host->at_once, ==, 2);
+    g_assert_true(policy_equal(host, defaults));
+    xml = policy_to_xml(host);
+    g_assert_null(strstr(xml, "at-once"));
+    g_assert_false(schema_accepts(domain));
+    refused = policy_from_element_xml(domain, NULL, defaults, &error);
+    g_assert_null(refused);
+    g_assert_error(error, POLICY_ERROR, POLICY_ERROR_UNKNOWN);
+    g_assert_null(strstr(error->message, "at-once,"));
+}
+
 static void
 test_conf_errors(void)
 {
@@ -398,7 +422,10 @@ test_conf_errors(void)
          "granularity, checkpoints"},
         {"[recovery]\nmode[de]=auto\n", POLICY_ERROR_UNKNOWN,
          "the key mode[de] is not known in [recovery]: give one of mode, detect, min-interval, "
-         "max-interval, give-up, paths"},
+         "max-interval, give-up, at-once, paths"},
+        {"[recovery]\nat-once=0\n", POLICY_ERROR_VALUE,
+         ", line 2: [recovery] at-once = 0 is not valid: give a whole number of migrations from 1 "
+         "to 4096"},
         {"[postcopy]\npaths=tcp://a\n", POLICY_ERROR_UNKNOWN,
          ", line 2: the key paths is not known in [postcopy]: give one of mode, switch, after"},
         {"[recovery]\nmode=auto\n\ndetect = 20\n", POLICY_ERROR_VALUE,
@@ -512,6 +539,7 @@ main(int argc, char **argv)
     g_test_add_func("/policy/paths", test_paths);
     g_test_add_func("/policy/path-lengths", test_path_lengths);
     g_test_add_func("/policy/path-count", test_path_count);
+    g_test_add_func("/policy/conf-at-once", test_at_once);
     g_test_add_func("/policy/conf-errors", test_conf_errors);
     g_test_add_func("/policy/conf-files", test_conf_files);
     g_test_add_func("/policy/error-names", test_error_names);
