@@ -26,7 +26,7 @@ DOMAIN = """\
     <type arch='x86_64' machine='pc'>hvm</type>
     <kernel>{kernel}</kernel>
     <initrd>{initramfs}</initrd>
-    <cmdline>console=ttyS0 quiet loglevel=4 panic=-1 {witness}</cmdline>
+    <cmdline>console=ttyS0 quiet loglevel=4 panic=-1 nosoftlockup {witness}</cmdline>
   </os>
   <features><acpi/></features>
   <clock offset='utc'/>
