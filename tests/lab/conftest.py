@@ -18,6 +18,9 @@ serial = itertools.count(2)
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "daemon_may_say(*expressions, reason): what health.py would "
+                            "complain of, and a fault of this scenario makes unavoidable")
+
     def interrupt(number, frame):
         raise KeyboardInterrupt(f"signal {number}")
     # As with Ctrl-C: pytest then takes every fixture down.
@@ -47,6 +50,17 @@ def artifacts(nodeid):
     return os.path.join(root, re.sub(r"[^\w.-]+", "-", nodeid.split("/")[-1]).strip("-"))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_call(item):
+    """After the test itself, when that has passed: its daemons have to be well, too."""
+    allowed = []
+    for mark in item.iter_markers("daemon_may_say"):
+        assert mark.kwargs.get("reason"), "daemon_may_say needs a reason"
+        allowed += mark.args
+    found = [text for lab in in_use for text in lab.health.complaints(allowed)]
+    assert not found, "not all is well in the daemons (health.py):\n" + "\n".join(found)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
@@ -69,8 +83,16 @@ def check_memory(labs):
     assert not found, "\n".join(found)
 
 
+def check_ends(labs):
+    """Daemons that are told to stop do so; not those of a lab in which a test has failed."""
+    found = [text for lab in labs if lab not in spoilt
+             for text in lab.health.complaints_of_the_end()]
+    assert not found, "not all daemons end well (health.py):\n" + "\n".join(found)
+
+
 def take_down(labs):
     try:
+        check_ends(labs)
         if sanitizer.at_work():
             for each in labs:
                 sanitizer.end_daemons(each)

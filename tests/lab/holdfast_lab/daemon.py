@@ -2,12 +2,35 @@
 """A host's long-running processes, the libvirt daemon and the system bus, and faults on them."""
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 
 from . import init, process
 from .process import Process
 from .wait import wait
+
+
+class Ending:
+    """How a daemon's process has ended. `asked` is the signal that the lab sent it, or None, and
+    `seconds` how long it took over that."""
+
+    def __init__(self, when, status, asked, seconds):
+        self.when = when
+        self.asked = asked
+        self.seconds = seconds
+        self._status = status
+
+    @property
+    def was_asked_for(self):
+        """SIGKILL ends it anyhow; after SIGTERM it tidies up and leaves with 0."""
+        return self.asked == signal.SIGKILL or (self.asked == signal.SIGTERM and not self._status)
+
+    def __str__(self):
+        how = (f"was killed by signal {os.WTERMSIG(self._status)}"
+               if os.WIFSIGNALED(self._status) else f"left with {os.WEXITSTATUS(self._status)}")
+        return how + (f" after {signal.Signals(self.asked).name}" if self.asked else " by itself")
 
 
 class Daemon:
@@ -22,6 +45,7 @@ class Daemon:
         self._init = None
         self._output = f"/var/log/libvirt/{label}.out"
         self._pid_file = f"/run/lab-{label}.pid"
+        self._asked = {}  # pid -> (signal, seconds until it was gone)
 
     @property
     def process(self):
@@ -34,6 +58,30 @@ class Daemon:
     @property
     def alive(self):
         return os.path.exists(self.host.path(self._pid_file)) and self.process.alive
+
+    def _ended_file(self):
+        """[(when, pid, status)] of its processes, as init.py has written them down."""
+        lines = self.host.read(f"{self._pid_file}.ended").splitlines()
+        return [(float(when), int(pid), int(status)) for when, pid, status in map(str.split, lines)]
+
+    def endings(self, since=0.0):
+        """Every end of one of its processes, as [Ending]."""
+        return [Ending(when, status, *self._asked.get(pid, (None, None)))
+                for when, pid, status in self._ended_file() if when >= since]
+
+    @property
+    def last_end_is_known(self):
+        return any(pid == self.pid for _, pid, _ in self._ended_file())
+
+    @property
+    def printed(self):
+        """What its processes have written to stdout and stderr."""
+        return self.host.read(self._output)
+
+    @property
+    def server(self):
+        """Its name for virt-admin."""
+        return os.path.basename(self.command[0])
 
     def start(self, wait_ready=True, **env):
         """Starts it, with `env` on top of the host's own. Returns when it serves."""
@@ -64,7 +112,7 @@ class Daemon:
 
     def _ended(self):
         return process.CommandFailed(f"{self.label} on {self.host.name} ended: "
-                                     + self.host.read(self._output)[-2000:])
+                                     + self.printed[-2000:])
 
     def wait_ready(self, timeout=60):
         def ready():
@@ -80,13 +128,20 @@ class Daemon:
     def cont(self):
         self.process.cont()
 
+    def _end(self, number, timeout):
+        daemon = self.process
+        begun = time.monotonic()
+        self._asked[daemon.pid] = (number, 0.0)  # also if it takes too long
+        daemon.kill(number, timeout)
+        self._asked[daemon.pid] = (number, time.monotonic() - begun)
+
     def terminate(self, timeout=60):
         """SIGTERM, and waits for the end."""
-        self.process.kill(15, timeout)
+        self._end(signal.SIGTERM, timeout)
 
     def kill(self):
         """SIGKILL, and waits for the end."""
-        self.process.kill()
+        self._end(signal.SIGKILL, 60)
 
     def restart(self, hard=False, **env):
         """Ends it, by SIGTERM or by SIGKILL, and starts it again."""

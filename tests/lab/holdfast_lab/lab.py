@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from . import bundle, clean, host, image, network, process
+from . import bundle, clean, health, host, image, network, process
 from .guest import Guest
 from .migration import Migration
 from .wait import POLL_SECONDS, wait
@@ -55,6 +55,7 @@ class Lab:
         for each in self.hosts:
             setattr(self, each.name, each)
         self.epoch = self.now()
+        self.health = health.Health(self)
         self.backgrounds = []
         self.guests = []
         self.started = {}  # a guest's name -> since when it is up
@@ -125,6 +126,7 @@ class Lab:
         for each in self.hosts:
             each.wait_ready()
             each.keep_capabilities()
+        self.health.begin()
 
     def _start_reaper(self):
         """Cleans up after us even when we are killed: it sees our end of the pipe close."""
@@ -199,6 +201,7 @@ class Lab:
         self.notes = []
         self.net.journal = []
         self.epoch = self.now()
+        self.health.begin()
 
     # Doing
 

@@ -69,13 +69,18 @@ class Process:
     def alive(self):
         return alive(self.pid)
 
+    @property
+    def stopped(self):
+        """By SIGSTOP, or gone."""
+        return (_stat(self.pid) or "X")[0] in "TX"
+
     def send(self, number):
         os.kill(self.pid, number)
 
     def stop(self):
         """SIGSTOP; returns when every thread has stopped."""
         self.send(signal.SIGSTOP)
-        wait(lambda: (_stat(self.pid) or "X")[0] in "TX", 10, f"{self.what} stopped")
+        wait(lambda: self.stopped, 10, f"{self.what} stopped")
 
     def cont(self):
         """SIGCONT."""
