@@ -126,6 +126,9 @@ def test_a_qemu_stopped_and_killed(lab, guest):
     lab.a.wait_event("Stopped Failed")
 
 
+@pytest.mark.daemon_may_say(
+    "left with 0 by itself", reason="libvirtd ends with the system bus: GDBus does that to whoever "
+    "has its shared connection (virGDBusBusInit(), src/util/virgdbus.c, 11.3.0)")
 def test_signals_are_recorded_also_after_the_bus_was_restarted(lab):
     lab.b.bus.restart()
     lab.b.run("dbus-send", "--system", "--type=signal", "/org/example", "org.holdfast.Lab.Said",
