@@ -17,6 +17,12 @@
 typedef xmlDoc XmlDoc;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(XmlDoc, xmlFreeDoc)
 
+static const char *const postcopy_words[COOKIE_POSTCOPY_LAST] = {
+    [COOKIE_POSTCOPY_NONE] = "none",       [COOKIE_POSTCOPY_PREFER] = "prefer",
+    [COOKIE_POSTCOPY_REQUIRE] = "require", [COOKIE_POSTCOPY_ON] = "on",
+    [COOKIE_POSTCOPY_OFF] = "off",
+};
+
 G_DEFINE_QUARK(holdfast - cookie - error - quark, cookie_error)
 
 void
@@ -28,6 +34,7 @@ cookie_clear(Cookie *cookie)
     g_clear_pointer(&cookie->hostname, g_free);
     g_clear_pointer(&cookie->addresses, g_strfreev);
     memset(&cookie->secret, 0, sizeof(cookie->secret));
+    cookie->postcopy = COOKIE_POSTCOPY_NONE;
     cookie->recover_port = 0;
 }
 
@@ -134,12 +141,30 @@ read_addresses(xmlNode *recover, char ***addresses, GError **error)
     return TRUE;
 }
 
+/* The attribute is left out by a peer that does not know it, or has nothing to say. */
+static gboolean
+read_postcopy(xmlNode *element, CookiePostcopy *postcopy, GError **error)
+{
+    g_autofree char *word = get_attribute(element, "postcopy");
+
+    for (guint i = 0; i < COOKIE_POSTCOPY_LAST; i++) {
+        if (g_str_equal(word ? word : "none", postcopy_words[i])) {
+            *postcopy = i;
+            return TRUE;
+        }
+    }
+    g_set_error_literal(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
+                        "the peer's migration cookie has no valid 'postcopy' in <holdfast>");
+    return FALSE;
+}
+
 static gboolean
 read_element(xmlNode *element, Cookie *cookie, GError **error)
 {
     xmlNode *recover = find_child(element, "recover");
     g_autofree char *id = get_attribute(element, "id");
     g_autofree char *text = get_attribute(element, "secret");
+    CookiePostcopy postcopy;
     Secret secret;
     guint64 version, oldest, port;
 
@@ -170,6 +195,8 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
                             "the peer's migration cookie has no valid 'secret' in <holdfast>");
         return FALSE;
     }
+    if (!read_postcopy(element, &postcopy, error))
+        return FALSE;
     if (recover) {
         if (!get_number(recover, "port", 1, G_MAXUINT16, &port, error) ||
             !read_addresses(recover, &cookie->addresses, error))
@@ -178,6 +205,7 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
     }
     cookie->id = g_ascii_strdown(id, -1);
     cookie->secret = secret;
+    cookie->postcopy = postcopy;
     return TRUE;
 }
 
@@ -219,6 +247,8 @@ write_element(xmlNode *element, const Cookie *ours)
         return;
     xmlNewProp(element, BAD_CAST "id", BAD_CAST ours->id);
     xmlNewProp(element, BAD_CAST "secret", BAD_CAST secret);
+    if (ours->postcopy != COOKIE_POSTCOPY_NONE)
+        xmlNewProp(element, BAD_CAST "postcopy", BAD_CAST postcopy_words[ours->postcopy]);
     if (!ours->recover_port)
         return;
     recover = xmlNewChild(element, NULL, BAD_CAST "recover", NULL);

@@ -7,7 +7,9 @@
  *
  *     <qemu-migration>
  *       ...
- *       <holdfast version='1' oldest='1' id='6f9d9c1e-...' secret='2b0e...'>
+ *       <holdfast version='1' oldest='1' id='6f9d9c1e-...' secret='2b0e...'
+ *                 postcopy='prefer'>         if the source's policy asks for it, or 'require';
+ *                                            'on' or 'off' from the destination
  *         <recover port='49215'>             from the destination only
  *           <address host='10.0.0.2'/>       ... numeric; the first is the best
  *         </recover>
@@ -31,9 +33,20 @@
 /* A host has a few networks; more would only be more to try in an outage. */
 #define COOKIE_ADDRESSES_MAX 8
 
+/** What the two hosts agree on about postcopy that no client has asked for. */
+typedef enum {
+    COOKIE_POSTCOPY_NONE,    /* nothing is asked for */
+    COOKIE_POSTCOPY_PREFER,  /* from the source: turn it on if you can */
+    COOKIE_POSTCOPY_REQUIRE, /* ... or refuse the migration */
+    COOKIE_POSTCOPY_ON,      /* from the destination: it is on */
+    COOKIE_POSTCOPY_OFF,     /* ... it cannot be */
+} CookiePostcopy;
+#define COOKIE_POSTCOPY_LAST (COOKIE_POSTCOPY_OFF + 1)
+
 typedef struct {
-    char *id;             /* of the migration, a UUID in text; NULL: the peer has no Holdfast */
-    Secret secret;        /* by which the two hosts' questions are believed */
+    char *id;      /* of the migration, a UUID in text; NULL: the peer has no Holdfast */
+    Secret secret; /* by which the two hosts' questions are believed */
+    CookiePostcopy postcopy;
     guint16 recover_port; /* where the destination's Holdfast listens; 0 at the source */
     char **addresses;     /* of the destination, NULL-terminated, or NULL: it offers none */
     char *name;           /* of the domain, as libvirt has it; NULL if it does not say */
@@ -65,7 +78,7 @@ gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **erro
  * cookie_add:
  * @data: (inout): libvirt's cookie, malloc'd as libvirt does; replaced on success
  * @length: (inout): with the terminating NUL, as libvirt counts
- * @ours: what our element is to say: id, secret, recover_port and addresses; without an id our
- *   version alone
+ * @ours: what our element is to say: id, secret, postcopy, recover_port and addresses; without an
+ * id our version alone
  */
 gboolean cookie_add(char **data, int *length, const Cookie *ours, GError **error);

@@ -64,6 +64,25 @@ test_round_trip(void)
     }
 }
 
+/* What the hosts agree on about postcopy; nothing said is nothing. */
+static void
+test_postcopy(void)
+{
+    for (guint i = 0; i < COOKIE_POSTCOPY_LAST; i++) {
+        Cookie ours = make(0, NULL);
+        char *data = strdup(stock);
+        int length = sizeof(stock);
+        g_auto(Cookie) cookie = {0};
+
+        ours.postcopy = i;
+        g_assert_true(cookie_add(&data, &length, &ours, NULL));
+        g_assert_cmpint(strstr(data, "postcopy=") != NULL, ==, i != COOKIE_POSTCOPY_NONE);
+        g_assert_true(cookie_read(data, length, &cookie, NULL));
+        g_assert_cmpint(cookie.postcopy, ==, i);
+        free(data);
+    }
+}
+
 /* More than a host has is left out, whoever sends it. */
 static void
 test_many_addresses(void)
@@ -140,6 +159,10 @@ static const struct {
      COOKIE_ERROR_INVALID},
     {"<qemu-migration><holdfast version='1' oldest='1' id='" ID
      "' secret='00000000000000000000000000000000'/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' " WHO " postcopy=''/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' " WHO " postcopy='soon'/></qemu-migration>",
      COOKIE_ERROR_INVALID},
     {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover/></holdfast>"
      "</qemu-migration>",
@@ -259,6 +282,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cookie/round-trip", test_round_trip);
+    g_test_add_func("/cookie/postcopy", test_postcopy);
     g_test_add_func("/cookie/many-addresses", test_many_addresses);
     g_test_add_func("/cookie/added-once", test_added_once);
     g_test_add_func("/cookie/stock-peer", test_stock_peer);
