@@ -30,6 +30,9 @@ typedef enum {
      * leave it if not. Ends in EVENT_PEER_COMPLETED, -RETURNED, -REFUSED (not known yet) or
      * -UNREACHABLE. */
     EFFECT_ASK_RETURN,
+    /* Source: have QEMU switch to postcopy, as a client's migrateStartPostCopy does. Nothing comes
+     * of it if precopy is faster. Ends in QEMU's events or EVENT_SWITCH_FAILED. */
+    EFFECT_START_POSTCOPY,
     /* Source: cancel a migration in precopy. */
     EFFECT_ABORT,
     /* Source: stop the guest, which QEMU runs again although it has run on the destination. */

@@ -22,6 +22,7 @@ typedef enum {
     EVENT_QEMU_CANCELLED,
     EVENT_QEMU_GONE,   /* the domain stopped on this host */
     EVENT_QEMU_RESUME, /* destination: the guest's vCPUs were started */
+    EVENT_QEMU_PASS,   /* source: number: the pass over the memory that begins, from 1 */
 
     EVENT_REMAINS,     /* source, watched: number: KiB of memory that have yet to be sent */
     EVENT_LINK_SILENT, /* nothing was acknowledged for as long as the policy allows */
@@ -35,6 +36,7 @@ typedef enum {
     EVENT_GUEST_STARTED,  /* destination: Finish has started the guest */
     /* source: libvirt would run the guest here again, without knowing whether it runs there */
     EVENT_RETURN_REQUESTED,
+    EVENT_POSTCOPY_ON, /* source: the migration that begins is one that can switch to postcopy */
     EVENT_DAEMON_STOPS,
 
     /* a person, or a program on a person's behalf */
@@ -62,6 +64,7 @@ typedef enum {
     /* QEMU listens where the source that asks cannot reach it; number: the port, 0: as it did */
     EVENT_ARMED_ELSEWHERE,
     EVENT_RESUME_FAILED, /* text: the error */
+    EVENT_SWITCH_FAILED, /* postcopy could not be started */
 
     EVENT_RESTORED, /* the daemon was restarted, and what QEMU says has been told */
 

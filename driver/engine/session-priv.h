@@ -14,6 +14,7 @@ struct Session {
     char *peer;
     char *message;
     char *hint; /* why the pause does not end, for a person */
+    char *note; /* what the policy has done about postcopy, for a person */
     Policy *policy;
     MigrationRole role;
     MigrationState state;
@@ -36,6 +37,8 @@ struct Session {
     gboolean ending;        /* destination, active: the source has sent nearly all */
     gboolean kept_stopped;  /* source, failed: QEMU has run the guest again, and was stopped */
     gboolean running_asked; /* destination: the source waits to be told so */
+    gboolean postcopy_on;   /* source: QEMU can switch to postcopy */
+    gboolean switch_asked;  /* source: ... and was told to */
     gboolean return_wanted; /* source: until the destination has said whether it started it */
     guint failures;         /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
@@ -102,6 +105,12 @@ void session_watch(Session *session);
 void session_ask_return(Session *session);
 /** Destination, postcopy-active: long enough to have loaded the devices, if nothing hinders it. */
 gboolean session_has_loaded(const Session *session);
+/* Source, precopy: the policy's switch to postcopy (switch.c). */
+void session_switch_on(Session *session, const Event *event);
+void session_switch_attend(Session *session);
+void session_switch_pass(Session *session, const Event *event);
+void session_switch_due(Session *session, const Event *event);
+void session_switch_failed(Session *session, const Event *event);
 /** Sets going what a state needs from the world: timers, the watchdog, a question to the peer. */
 void session_attend(Session *session);
 /** The pause is a person's from now on. */

@@ -40,6 +40,7 @@ session_new(MigrationRole role,
     session->peer = g_strdup("");
     session->message = g_strdup("");
     session->hint = g_strdup("");
+    session->note = g_strdup("");
     session->policy = policy_ref(policy);
     session->state = STATE_SETUP;
     session->started_at_usec = at_usec;
@@ -60,6 +61,7 @@ session_free(Session *session)
     g_free(session->peer);
     g_free(session->message);
     g_free(session->hint);
+    g_free(session->note);
     policy_unref(session->policy);
     g_array_unref(session->history);
     g_free(session);
@@ -133,14 +135,26 @@ session_set_peer(Session *session, const char *peer, guint paths)
         session->path = 0;
 }
 
+static void
+set_text(Session *session, char **text, const char *value)
+{
+    if (g_str_equal(*text, value))
+        return;
+    g_free(*text);
+    *text = g_strdup(value);
+    session->changed = TRUE;
+}
+
 void
 session_set_hint(Session *session, const char *hint)
 {
-    if (g_str_equal(session->hint, hint))
-        return;
-    g_free(session->hint);
-    session->hint = g_strdup(hint);
-    session->changed = TRUE;
+    set_text(session, &session->hint, hint);
+}
+
+void
+session_set_note(Session *session, const char *note)
+{
+    set_text(session, &session->note, note);
 }
 
 void
@@ -365,6 +379,9 @@ void
 session_attend(Session *session)
 {
     switch (session->state) {
+    case STATE_PRECOPY_ACTIVE:
+        session_switch_attend(session);
+        break;
     case STATE_SWITCHOVER:
         if (session->role == ROLE_SOURCE && session->return_wanted)
             session_ask_return(session);
@@ -417,6 +434,9 @@ enter(Session *session, MigrationState to)
     switch (to) {
     case STATE_POSTCOPY_PAUSED:
         enter_paused(session, from);
+        break;
+    case STATE_PRECOPY_ACTIVE:
+        session_attend(session);
         break;
     case STATE_SWITCHOVER:
     case STATE_POSTCOPY_RECOVER_SETUP:
@@ -520,6 +540,17 @@ session_is_pausing(const Session *session)
     return session->pending_reason == REASON_OPERATOR;
 }
 
+/* An error, or what may be done about a pause, before what is merely good to know. */
+static const char *
+get_message(const Session *session)
+{
+    if (*session->message || migration_state_is_terminal(session->state))
+        return session->message;
+    if (*session->hint && migration_state_is_postcopy(session->state))
+        return session->hint;
+    return session->paused_at_usec ? "" : session->note;
+}
+
 Status *
 session_get_status(const Session *session)
 {
@@ -529,9 +560,7 @@ session_get_status(const Session *session)
     status->uuid = g_strdup(session->uuid);
     status->name = g_strdup(session->name);
     status->peer = g_strdup(session->peer);
-    status->message = g_strdup(!*session->message && migration_state_is_postcopy(session->state)
-                                   ? session->hint
-                                   : session->message);
+    status->message = g_strdup(get_message(session));
     status->role = session->role;
     status->state = session->state;
     status->reason = session->reason;

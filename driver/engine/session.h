@@ -103,6 +103,10 @@ void session_set_peer(Session *session, const char *peer, guint paths);
  * is the Status's message while the migration is in postcopy and has not failed. */
 void session_set_hint(Session *session, const char *hint);
 
+/** session_set_note: what the policy has done about postcopy, or why not. It is the Status's
+ * message while the migration is under way, as long as there is nothing more urgent to say. */
+void session_set_note(Session *session, const char *note);
+
 /**
  * session_step:
  * @effects: (element-type Effect): what is to be done is appended, in order

@@ -469,6 +469,12 @@ const Transition transitions[] = {
     { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   handover_finish_overdue },
     { DESTINATION, PRECOPY,               EVENT_GUEST_STARTED,               STATE_COMPLETED,              NULL },
 
+    /* the policy's switch to postcopy */
+    { SOURCE,      S(SETUP),              EVENT_POSTCOPY_ON,                 STATE_SAME,                   session_switch_on },
+    { SOURCE,      S(PRECOPY_ACTIVE),     EVENT_QEMU_PASS,                   STATE_SAME,                   session_switch_pass },
+    { SOURCE,      S(PRECOPY_ACTIVE),     EVENT_TIMER_STATE,                 STATE_SAME,                   session_switch_due },
+    { SOURCE,      S(PRECOPY_ACTIVE),     EVENT_SWITCH_FAILED,               STATE_SAME,                   session_switch_failed },
+
     { SOURCE,      S(SETUP) | S(PRECOPY_ACTIVE),
                                           EVENT_DAEMON_STOPS,                STATE_SAME,                   handover_abort_precopy },
 

@@ -11,6 +11,7 @@
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/outcome.h"
+#include "run/postcopy.h"
 #include "run/turns.h"
 #include "stock/error.h"
 
@@ -442,6 +443,16 @@ execute_reply(Migration *migration, const Effect *effect)
     }
 }
 
+static void
+run_job(Migration *migration, EffectType type)
+{
+    GFunc fn = type == EFFECT_START_POSTCOPY ? postcopy_start_job
+               : type == EFFECT_ABORT        ? outcome_abort_job
+                                             : outcome_look_job;
+
+    host_run(fn, migration_ref(migration));
+}
+
 void
 execute(Migration *migration, const Effect *effect)
 {
@@ -488,10 +499,10 @@ execute(Migration *migration, const Effect *effect)
     case EFFECT_ASK_RETURN:
         ask_peer(migration, effect->number, MESSAGE_RETURN);
         break;
+    case EFFECT_START_POSTCOPY:
     case EFFECT_ABORT:
     case EFFECT_LOOK:
-        host_run(effect->type == EFFECT_ABORT ? outcome_abort_job : outcome_look_job,
-                 migration_ref(migration));
+        run_job(migration, effect->type);
         break;
     case EFFECT_KEEP_STOPPED:
         host_run(outcome_stop_job, migration_ref(migration));

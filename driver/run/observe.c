@@ -40,6 +40,17 @@ observe_migration_events(void)
     hooks_set_migration_listener(on_migration_event, NULL);
 }
 
+static void
+on_pass(virConnectPtr connection, virDomainPtr domain, int pass, void *opaque)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    g_autoptr(Migration) migration = NULL;
+
+    if (virDomainGetUUID(domain, uuid) == 0 && (migration = migration_find(uuid)) &&
+        migration->role == ROLE_SOURCE && pass > 0)
+        migration_post(migration, EVENT_QEMU_PASS, (guint)pass, NULL);
+}
+
 /* --- the end of domains --- */
 
 static void
@@ -98,6 +109,11 @@ observe_domains(virConnectPtr connection)
                                          NULL) < 0)
         g_warning("cannot listen for the end of domains: %s; a QEMU that dies in a migration is "
                   "noticed late",
+                  virGetLastErrorMessage());
+    if (virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION,
+                                         VIR_DOMAIN_EVENT_CALLBACK(on_pass), NULL, NULL) < 0)
+        g_warning("cannot listen for the passes of migrations: %s; none switches to postcopy after "
+                  "the first by its policy",
                   virGetLastErrorMessage());
 }
 

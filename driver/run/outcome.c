@@ -116,9 +116,8 @@ outcome_is_active(Migration *migration, virConnectPtr connection)
     return active;
 }
 
-/* The domain on our own connection, or NULL. */
-static virDomainPtr
-find_own(Migration *migration)
+virDomainPtr
+outcome_find_own(Migration *migration)
 {
     virConnectPtr connection = host_connect();
     virDomainPtr dom =
@@ -133,7 +132,7 @@ void
 outcome_abort_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
-    virDomainPtr dom = find_own(migration);
+    virDomainPtr dom = outcome_find_own(migration);
 
     if (dom && virDomainAbortJob(dom) < 0)
         g_message("migration %s: cannot cancel it: %s", migration_get_id(migration),
@@ -148,7 +147,7 @@ outcome_stop_job(gpointer opaque, gpointer unused)
     g_autoptr(Migration) migration = opaque;
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = NULL;
-    virDomainPtr dom = find_own(migration);
+    virDomainPtr dom = outcome_find_own(migration);
 
     if (!dom)
         return;
@@ -163,7 +162,7 @@ outcome_stop_job(gpointer opaque, gpointer unused)
 static gboolean
 is_abandoned(Migration *migration)
 {
-    virDomainPtr dom = find_own(migration);
+    virDomainPtr dom = outcome_find_own(migration);
     StockJob job = {0};
     int state = VIR_DOMAIN_NOSTATE;
     gboolean abandoned = dom && !migration_is_confirmed(migration) &&
@@ -208,7 +207,7 @@ settle_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
     g_autoptr(Status) status = migration_get_status(migration);
-    virDomainPtr dom = find_own(migration);
+    virDomainPtr dom = outcome_find_own(migration);
 
     if (dom) {
         settle(migration, dom, status->state);

@@ -32,6 +32,9 @@ virDomainPtr outcome_get_destination(Migration *migration, virConnectPtr dconn);
 /** Until the domain is no longer active on the source, and forgotten if that was asked for. */
 void outcome_wait_source(Migration *migration);
 
+/** The domain on a connection of our own, or NULL with an error. */
+virDomainPtr outcome_find_own(Migration *migration);
+
 /* For host_run(): they take over a reference to a Migration. */
 /** Cancels a migration in precopy, whose call then ends. */
 void outcome_stop_job(gpointer migration, gpointer unused);

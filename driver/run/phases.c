@@ -117,6 +117,8 @@ phases_perform(virDomainPtr dom,
     if (migration)
         learn_destination(migration, dom, params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
                           cookiein, cookieinlen);
+    if (migration && (flags & VIR_MIGRATE_POSTCOPY))
+        migration_post(migration, EVENT_POSTCOPY_ON, 0, NULL);
     rc = TABLE_STOCK(domainMigratePerform3Params)(dom, NULL, params, nparams, cookiein, cookieinlen,
                                                   cookieout, cookieoutlen, flags);
     if (!migration)

@@ -97,6 +97,18 @@ resume_job(World *world, const ClockArgs *args)
         daemon_post(world, ROLE_SOURCE, EVENT_RESUME_FAILED, 0);
 }
 
+/* postcopy_start_job() */
+static void
+start_postcopy_job(World *world, const ClockArgs *args)
+{
+    if (is_stale(world, args))
+        return;
+    if (world->daemon[args->host].has_monitor && world->qemu[args->host].alive)
+        qemu_start_postcopy(world);
+    else
+        daemon_post(world, args->host, EVENT_SWITCH_FAILED, 0);
+}
+
 /* arm_job(): a fresh port is one that QEMU does not listen on already */
 static void
 arm_job(World *world, const ClockArgs *args)
@@ -203,6 +215,17 @@ effects_end(World *world, MigrationRole host)
     calls_connection_dropped(world, host);
 }
 
+static void
+reply(World *world, EffectType type)
+{
+    peers_answer(world,
+                 type == EFFECT_REPLY_COMPLETED ? EVENT_PEER_COMPLETED
+                 : type == EFFECT_REPLY_RUNNING ? EVENT_PEER_RUNNING
+                 : type == EFFECT_REPLY_OVER    ? EVENT_PEER_OVER
+                                                : EVENT_PEER_REFUSED,
+                 0);
+}
+
 void
 effects_execute(World *world, MigrationRole host, const Effect *effect)
 {
@@ -250,16 +273,10 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
         peers_answer(world, EVENT_PEER_ARMED, effect->number);
         break;
     case EFFECT_REPLY_COMPLETED:
-        peers_answer(world, EVENT_PEER_COMPLETED, 0);
-        break;
     case EFFECT_REPLY_RUNNING:
-        peers_answer(world, EVENT_PEER_RUNNING, 0);
-        break;
     case EFFECT_REPLY_OVER:
-        peers_answer(world, EVENT_PEER_OVER, 0);
-        break;
     case EFFECT_REPLY_REFUSED:
-        peers_answer(world, EVENT_PEER_REFUSED, 0);
+        reply(world, effect->type);
         break;
     case EFFECT_START_STATE_TIMER:
         start_state_timer(world, host, effect->number, FALSE);
@@ -272,6 +289,9 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
         break;
     case EFFECT_STOP_GIVE_UP_TIMER:
         daemon->give_up_timer++;
+        break;
+    case EFFECT_START_POSTCOPY:
+        run_command(world, host, start_postcopy_job, 0, 0);
         break;
     case EFFECT_END:
         effects_end(world, host);

@@ -100,6 +100,9 @@ faults_roll(Schedule *schedule)
         fault->path = (guint)dice_below(&dice, schedule->n_paths);
         fault->lasts_usec = dice_scale(&dice, 10 * MSEC, 60 * SEC);
     }
+    schedule->switches = dice_chance(&dice, 50)
+                             ? POLICY_SWITCH_MANUAL
+                             : POLICY_SWITCH_AFTER_PRECOPY + (PolicySwitch)dice_below(&dice, 2);
 }
 
 void

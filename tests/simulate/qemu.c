@@ -164,6 +164,24 @@ switchover_cb(World *world, const ClockArgs *args)
     set_status(world, ROLE_SOURCE, QEMU_PRE_SWITCHOVER);
 }
 
+/* qmp_migrate_start_postcopy(); migration_iteration_run() sees it at once */
+void
+qemu_start_postcopy(World *world)
+{
+    switchover_cb(world, &(ClockArgs){0});
+}
+
+/* migration_bitmap_sync(): the event MIGRATION_PASS */
+static void
+pass_cb(World *world, const ClockArgs *args)
+{
+    const Daemon *daemon = &world->daemon[ROLE_SOURCE];
+
+    if (world->qemu[ROLE_SOURCE].alive && world->qemu[ROLE_SOURCE].status == QEMU_ACTIVE &&
+        daemon->up && daemon->has_monitor && daemon->session)
+        daemon_post(world, ROLE_SOURCE, EVENT_QEMU_PASS, 2);
+}
+
 void
 qemu_start(World *world)
 {
@@ -172,6 +190,8 @@ qemu_start(World *world)
     set_status(world, ROLE_DESTINATION, QEMU_ACTIVE);
     world_after(world, dice_scale(&world->dice, 100 * MSEC, 5 * SEC), switchover_cb,
                 (ClockArgs){0});
+    if (world->schedule->switches == POLICY_SWITCH_AFTER_PRECOPY)
+        world_after(world, world->schedule->memory_usec / 20, pass_cb, (ClockArgs){0});
 }
 
 /* qmp_migrate_cancel() */

@@ -13,8 +13,9 @@ void qemu_start(World *world);
 const char *qemu_status_to_string(QemuStatus status);
 gboolean qemu_is_postcopy(QemuStatus status);
 
-/* QMP. Each returns FALSE for an error. */
+/* QMP. Each that returns something returns FALSE for an error. */
 gboolean qemu_migrate_continue(World *world);
+void qemu_start_postcopy(World *world);
 gboolean qemu_migrate_cancel(World *world);
 gboolean qemu_migrate_pause(World *world, MigrationRole host);
 gboolean qemu_migrate_recover(World *world, guint port);

@@ -83,6 +83,11 @@ runner_free(Runner *runner)
 static Policy *
 get_policy(Runner *runner, const Schedule *schedule)
 {
+    static const char *const switches[] = {
+        [POLICY_SWITCH_MANUAL] = "switch='manual'",
+        [POLICY_SWITCH_AFTER_PRECOPY] = "switch='after-precopy'",
+        [POLICY_SWITCH_AFTER] = "after='1'",
+    };
     char give_up[16] = "never";
     g_autofree char *xml = NULL;
     g_autoptr(Policy) defaults = NULL;
@@ -92,8 +97,9 @@ get_policy(Runner *runner, const Schedule *schedule)
     if (schedule->give_up_s != POLICY_NEVER)
         g_snprintf(give_up, sizeof(give_up), "%u", schedule->give_up_s);
     xml = g_strdup_printf("<m:migration xmlns:m='" POLICY_NAMESPACE
-                          "'><m:recovery mode='%s' give-up='%s'/></m:migration>",
-                          schedule->manual ? "manual" : "auto", give_up);
+                          "'><m:postcopy %s/><m:recovery mode='%s' give-up='%s'/></m:migration>",
+                          switches[schedule->switches], schedule->manual ? "manual" : "auto",
+                          give_up);
     policy = g_hash_table_lookup(runner->policies, xml);
     if (policy)
         return policy;
@@ -139,6 +145,8 @@ begin(World *world, const Schedule *schedule, Mutant mutant, gboolean trace)
     daemon_begin(world, ROLE_SOURCE);
     daemon_begin(world, ROLE_DESTINATION);
     calls_begin(world);
+    if (schedule->postcopy) /* postcopy_perform() */
+        daemon_step(world, ROLE_SOURCE, EVENT_POSTCOPY_ON, 0);
     qemu_start(world);
     faults_fire(world, TRIGGER_START);
     world_after(world, CALM_USEC, calm_cb, (ClockArgs){0});

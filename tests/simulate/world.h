@@ -210,6 +210,7 @@ typedef struct {
     guint64 seed;
     gboolean peer2peer;
     gboolean postcopy;
+    PolicySwitch switches; /* the policy's; the client switches as well, or precopy ends */
     gboolean manual;
     guint give_up_s;
     guint n_paths;
