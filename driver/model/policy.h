@@ -18,19 +18,21 @@
 /** give_up_s: recovery is tried for as long as it takes. */
 #define POLICY_NEVER 0
 
-/** Whether a migration may, should or must be able to switch to postcopy. */
+/** Whether a migration is to be able to switch to postcopy although its client has not asked for
+ * that. One whose client has asked is in any case. */
 typedef enum {
-    POLICY_POSTCOPY_NEVER,   /* asking for it is refused */
-    POLICY_POSTCOPY_ALLOW,   /* the client decides */
-    POLICY_POSTCOPY_PREFER,  /* turned on where both hosts are able */
+    POLICY_POSTCOPY_NEVER,   /* no, and none switches by itself */
+    POLICY_POSTCOPY_ALLOW,   /* no: the client decides */
+    POLICY_POSTCOPY_PREFER,  /* turned on where it can be */
     POLICY_POSTCOPY_REQUIRE, /* turned on, or the migration is refused */
 } PolicyPostcopy;
 
-/** When a migration with postcopy turned on switches to it. */
+/** When a migration with postcopy turned on, by whomever, switches to it; a client may always ask
+ * for that earlier, and precopy may end before. */
 typedef enum {
     POLICY_SWITCH_MANUAL,        /* when the client asks */
-    POLICY_SWITCH_AFTER_PRECOPY, /* after one pass over the memory, or when the client asks */
-    POLICY_SWITCH_AFTER,         /* switch_after_s after its start, or when the client asks */
+    POLICY_SWITCH_AFTER_PRECOPY, /* after one pass over the memory */
+    POLICY_SWITCH_AFTER,         /* switch_after_s after the memory has begun to move */
 } PolicySwitch;
 
 typedef enum {

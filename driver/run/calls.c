@@ -86,6 +86,8 @@ calls_perform(virDomainPtr dom,
             return resume_perform_p2p(dom, dconnuri, params, nparams, flags);
         if (p2p_is_ours(flags))
             return p2p_perform(dom, dconnuri, params, nparams, flags);
+        if (!phases_check_stock(dom, params, nparams, flags))
+            return -1;
     } else if (flags & VIR_MIGRATE_POSTCOPY_RESUME) {
         paused = resume_find_source(dom);
         if (paused)

@@ -278,7 +278,7 @@ keep_tls_name(Migration *migration, GError **error)
     g_autofree char *done = NULL;
     g_autoptr(Status) status = migration_get_status(migration);
 
-    if (!(migration->flags & VIR_MIGRATE_TLS) || !*status->peer)
+    if (!(migration_get_flags(migration) & VIR_MIGRATE_TLS) || !*status->peer)
         return TRUE;
     reply = qmp(migration, "{\"execute\":\"query-migrate-parameters\"}", error);
     if (!reply)

@@ -168,6 +168,23 @@ migration_set_hint(Migration *migration, const char *hint)
     tell_fact(set_hint_cb, migration, &(Fact){.name = g_strdup(hint)});
 }
 
+static gboolean
+set_note_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+
+    session_set_note(fact->migration->session, fact->name);
+    migration_put_snapshot(fact->migration, EVENT_QEMU_SETUP);
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_set_note(Migration *migration, const char *note)
+{
+    tell_fact(set_note_cb, migration, &(Fact){.name = g_strdup(note)});
+}
+
 static GPtrArray *
 take_persons(Migration *migration)
 {

@@ -194,6 +194,7 @@ finish_call(virConnectPtr dconn,
                           migration_get_id(migration), migration_get_name(migration));
         return NULL;
     }
+    finish.flags |= migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY; /* see postcopy.h */
     if (!migration_claim_finish(migration))
         return finish_attached(migration, dconn);
     dom = run_finish(migration, dconn, &finish, &goes_on);

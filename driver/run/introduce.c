@@ -27,7 +27,10 @@ introduce_parse_uri(const char *uri, char **host, guint16 *port)
 gboolean
 introduce_source(Migration *migration, char **cookie, int *length, GError **error)
 {
-    Cookie ours = {.id = (char *)migration_get_id(migration)};
+    Cookie ours = {
+        .id = (char *)migration_get_id(migration),
+        .postcopy = migration_get_wish(migration),
+    };
 
     migration_get_secret(migration, &ours.secret);
     return cookie_add(cookie, length, &ours, error);
@@ -48,6 +51,9 @@ introduce_destination(Migration *migration,
         .recover_port = host_get_recover_port(),
     };
 
+    if (migration_get_wish(migration) != COOKIE_POSTCOPY_NONE)
+        ours.postcopy = migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY ? COOKIE_POSTCOPY_ON
+                                                                              : COOKIE_POSTCOPY_OFF;
     if (!listen)
         listen = host_get_address();
     if (listen && !addresses_is_any(listen))
@@ -191,11 +197,13 @@ read_cookie(Migration *migration, const char *data, int length, Cookie *cookie, 
 
     cookie_read(data, length, cookie, error);
     migration_get_secret(migration, &secret);
-    if (!cookie->id || !secret_equal(&cookie->secret, &secret))
+    if (!cookie->id || !secret_equal(&cookie->secret, &secret)) {
         cookie->recover_port = 0;
+        cookie->postcopy = COOKIE_POSTCOPY_NONE;
+    }
 }
 
-void
+CookiePostcopy
 introduce_learn_destination(Migration *migration, const char *uri, const char *data, int length)
 {
     static char *const nowhere[] = {NULL};
@@ -218,11 +226,10 @@ introduce_learn_destination(Migration *migration, const char *uri, const char *d
                   migration_get_id(migration), problem->message);
     migration_set_destination(migration, host, hosts ? hosts : (char **)nowhere,
                               cookie.recover_port);
-    if (!cookie.recover_port || !network)
-        return;
-    if (network) {
+    if (cookie.recover_port && network) {
         add_policy_paths(migration, names);
         add_offered(migration, cookie.addresses);
+        begin_lookup(migration, names, cookie.hostname);
     }
-    begin_lookup(migration, names, cookie.hostname);
+    return cookie.postcopy;
 }

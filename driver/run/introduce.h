@@ -37,8 +37,10 @@ void introduce_version(char **cookie, int *length);
  * @uri: where it sends the memory to
  * @cookie: the destination's
  *
+ * Returns: what it has made of the policy's postcopy.
+ *
  * May block while the name in @uri is looked up, which QEMU does next anyway; not on the engine
  * thread.
  */
-void
+CookiePostcopy
 introduce_learn_destination(Migration *migration, const char *uri, const char *cookie, int length);

@@ -40,11 +40,12 @@ struct Migration {
     char *id;
     char *name;
     unsigned char uuid[VIR_UUID_BUFLEN];
-    unsigned int flags;
     Policy *policy;
 
     /* under the registry's lock */
     Status *status;
+    unsigned int flags;
+    CookiePostcopy wish; /* what the source's policy asks of the destination */
     Secret secret;
     gboolean holds;        /* session_holds_callers() */
     gboolean may_break;    /* session_may_break() */

@@ -193,7 +193,7 @@ migration_record(Migration *migration, JournalRecord *record)
         .armed_host = g_strdup(migration->armed_host ? migration->armed_host : ""),
         .peer_port = migration->peer_port,
         .channel_port = migration->channel.port,
-        .flags = migration->flags,
+        .flags = migration_get_flags(migration),
         .undefine = migration_is_to_undefine(migration),
         .policy = policy_to_xml(migration->policy),
     };
@@ -309,12 +309,6 @@ migration_get_role(const Migration *migration)
     return migration->role;
 }
 
-unsigned int
-migration_get_flags(const Migration *migration)
-{
-    return migration->flags;
-}
-
 const char *
 migration_get_name(const Migration *migration)
 {
@@ -349,6 +343,44 @@ read_flag(const gboolean *flag)
     value = *flag;
     g_mutex_unlock(&registry.lock);
     return value;
+}
+
+unsigned int
+migration_get_flags(Migration *migration)
+{
+    unsigned int flags;
+
+    g_mutex_lock(&registry.lock);
+    flags = migration->flags;
+    g_mutex_unlock(&registry.lock);
+    return flags;
+}
+
+void
+migration_add_flags(Migration *migration, unsigned int flags)
+{
+    g_mutex_lock(&registry.lock);
+    migration->flags |= flags;
+    g_mutex_unlock(&registry.lock);
+}
+
+void
+migration_set_wish(Migration *migration, CookiePostcopy wish)
+{
+    g_mutex_lock(&registry.lock);
+    migration->wish = wish;
+    g_mutex_unlock(&registry.lock);
+}
+
+CookiePostcopy
+migration_get_wish(Migration *migration)
+{
+    CookiePostcopy wish;
+
+    g_mutex_lock(&registry.lock);
+    wish = migration->wish;
+    g_mutex_unlock(&registry.lock);
+    return wish;
 }
 
 void

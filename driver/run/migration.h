@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "engine/session.h"
+#include "model/cookie.h"
 #include "util/secret.h"
 
 typedef struct Migration Migration;
@@ -21,7 +22,7 @@ typedef struct Migration Migration;
  * migration_start: a new one, in place of an older one of the same domain
  * @id: of the migration, or NULL for a new one
  * @uuid: of the domain, VIR_UUID_BUFLEN bytes
- * @flags: virDomainMigrateFlags that the client gave
+ * @flags: virDomainMigrateFlags
  *
  * Returns: a reference; NULL when there is no engine thread.
  */
@@ -54,8 +55,13 @@ void migration_set_secret(Migration *migration, const Secret *secret);
 void migration_get_secret(Migration *migration, Secret *secret);
 const unsigned char *migration_get_uuid(const Migration *migration);
 MigrationRole migration_get_role(const Migration *migration);
-/** The client's virDomainMigrateFlags. */
-unsigned int migration_get_flags(const Migration *migration);
+/** The virDomainMigrateFlags that it runs with: the client's, and postcopy if the policy has turned
+ * it on. Any thread. */
+unsigned int migration_get_flags(Migration *migration);
+void migration_add_flags(Migration *migration, unsigned int flags);
+/* What the source's policy wishes, see postcopy.h. Any thread. */
+void migration_set_wish(Migration *migration, CookiePostcopy wish);
+CookiePostcopy migration_get_wish(Migration *migration);
 /** Of the domain on this host. */
 const char *migration_get_name(const Migration *migration);
 const Policy *migration_get_policy(const Migration *migration);
@@ -90,6 +96,8 @@ typedef enum {
 void migration_set_destination(Migration *migration, const char *name, char **hosts, guint16 port);
 /** Why it cannot be asked, for a person. */
 void migration_set_hint(Migration *migration, const char *hint);
+/** session_set_note() */
+void migration_set_note(Migration *migration, const char *note);
 /** Further addresses of it, after those of the same rank; none is there twice. */
 void migration_add_paths(Migration *migration, PathRank rank, char **hosts);
 /** The source, which has Holdfast, as the destination knows it. */

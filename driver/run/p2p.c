@@ -389,6 +389,8 @@ perform_stock(virDomainPtr dom,
               int nparams,
               unsigned int flags)
 {
+    if (!phases_check_stock(dom, params, nparams, flags))
+        return -1;
     return TABLE_STOCK(domainMigratePerform3Params)(dom, dconnuri, params, nparams, NULL, 0, NULL,
                                                     NULL, flags);
 }

@@ -5,6 +5,7 @@
  */
 #include "run/phases.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/cookie.h"
@@ -13,6 +14,7 @@
 #include "run/migration.h"
 #include "run/outcome.h"
 #include "run/params.h"
+#include "run/postcopy.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/table.h"
@@ -36,6 +38,24 @@ read_policy(const char *xml, const char *name)
     return g_steal_pointer(&defaults);
 }
 
+/* Of the domain as the client wants it on the destination, which is read there too. */
+static Policy *
+read_own_policy(virDomainPtr dom, virTypedParameterPtr params, int nparams)
+{
+    const char *given = params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_XML);
+    const char *name = virDomainGetName(dom); /* it resets the error */
+    char *own = given ? NULL : virDomainGetXMLDesc(dom, 0);
+    Policy *policy;
+
+    if (!given && !own)
+        g_warning("domain %s: its policy cannot be read (%s); the host's defaults are used", name,
+                  virGetLastErrorMessage());
+    policy = read_policy(given ? given : own, name);
+    virResetLastError();
+    free(own);
+    return policy;
+}
+
 static pid_t
 get_pid(virDomainPtr dom)
 {
@@ -46,6 +66,15 @@ get_pid(virDomainPtr dom)
 
 /* --- Begin and Perform, on the source --- */
 
+gboolean
+phases_check_stock(virDomainPtr dom, virTypedParameterPtr params, int nparams, unsigned int flags)
+{
+    g_autoptr(Policy) policy = read_own_policy(dom, params, nparams);
+
+    return postcopy_check_stock(dom, policy,
+                                params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI), flags);
+}
+
 char *
 phases_begin(virDomainPtr dom,
              virTypedParameterPtr params,
@@ -54,29 +83,34 @@ phases_begin(virDomainPtr dom,
              int *cookieoutlen,
              unsigned int flags)
 {
-    char *xml = TABLE_STOCK(domainMigrateBegin3Params)(dom, params, nparams, cookieout,
-                                                       cookieoutlen, flags);
+    g_autoptr(Policy) policy = read_own_policy(dom, params, nparams);
     g_autoptr(Migration) migration = NULL;
-    g_autoptr(Policy) policy = NULL;
     g_autoptr(GError) error = NULL;
     unsigned char uuid[VIR_UUID_BUFLEN];
+    PostcopyPlan plan = {0};
+    char *xml;
 
+    if (!postcopy_begin(dom, policy, params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
+                        flags, &plan))
+        return NULL;
+    xml = TABLE_STOCK(domainMigrateBegin3Params)(dom, params, nparams, cookieout, cookieoutlen,
+                                                 plan.flags);
     if (!xml || (flags & VIR_MIGRATE_OFFLINE) || virDomainGetUUID(dom, uuid) < 0)
         return xml;
-    policy = read_policy(xml, virDomainGetName(dom));
     migration = migration_start(ROLE_SOURCE, NULL, uuid, virDomainGetName(dom), policy, flags);
     if (!migration)
         return xml;
     migration_set_channel(migration, get_pid(dom), 0);
     migration_keep_connection(migration, virDomainGetConnect(dom));
     migration_set_undefine(migration, (flags & VIR_MIGRATE_UNDEFINE_SOURCE) != 0);
+    postcopy_planned(migration, &plan);
     if (!introduce_source(migration, cookieout, cookieoutlen, &error))
         g_warning("migration %s of domain %s: the destination will not know of it: %s",
                   migration_get_id(migration), virDomainGetName(dom), error->message);
     return xml;
 }
 
-static void
+static CookiePostcopy
 learn_destination(
     Migration *migration, virDomainPtr dom, const char *uri, const char *cookiein, int cookieinlen)
 {
@@ -84,7 +118,7 @@ learn_destination(
 
     introduce_parse_uri(uri, NULL, &port);
     migration_set_channel(migration, get_pid(dom), port);
-    introduce_learn_destination(migration, uri, cookiein, cookieinlen);
+    return introduce_learn_destination(migration, uri, cookiein, cookieinlen);
 }
 
 /* The destination is to know which migration Finish is of. */
@@ -110,15 +144,20 @@ phases_perform(virDomainPtr dom,
 {
     unsigned char uuid[VIR_UUID_BUFLEN] = {0};
     g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+    CookiePostcopy answer;
     int rc;
 
     if (migration && migration_get_role(migration) != ROLE_SOURCE)
         g_clear_pointer(&migration, migration_unref);
-    if (migration)
-        learn_destination(migration, dom, params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
-                          cookiein, cookieinlen);
-    if (migration && (flags & VIR_MIGRATE_POSTCOPY))
-        migration_post(migration, EVENT_POSTCOPY_ON, 0, NULL);
+    if (migration) {
+        answer = learn_destination(migration, dom,
+                                   params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
+                                   cookiein, cookieinlen);
+        if (!postcopy_perform(migration, dom, answer, &flags)) {
+            outcome_tell(migration, EVENT_CALL_FAILED);
+            return -1;
+        }
+    }
     rc = TABLE_STOCK(domainMigratePerform3Params)(dom, NULL, params, nparams, cookiein, cookieinlen,
                                                   cookieout, cookieoutlen, flags);
     if (!migration)
@@ -176,6 +215,7 @@ expect(virTypedParameterPtr params,
     if (!migration)
         return NULL;
     migration_set_secret(migration, &cookie.secret);
+    migration_set_wish(migration, cookie.postcopy);
     migration_set_source(migration, cookie.hostname);
     return migration;
 }
@@ -194,6 +234,50 @@ learn_incoming(Migration *migration, virConnectPtr dconn, const char *uri)
     virResetLastError();
 }
 
+typedef struct {
+    virConnectPtr dconn;
+    virTypedParameterPtr params;
+    int nparams;
+    const char *cookiein;
+    int cookieinlen;
+    char **cookieout;
+    int *cookieoutlen;
+    char **uri_out;
+} Prepare;
+
+static int
+call_stock(const Prepare *prepare, unsigned int flags)
+{
+    return TABLE_STOCK(domainMigratePrepare3Params)(
+        prepare->dconn, prepare->params, prepare->nparams, prepare->cookiein, prepare->cookieinlen,
+        prepare->cookieout, prepare->cookieoutlen, prepare->uri_out, flags);
+}
+
+/* libvirt's Prepare, with postcopy if the source's policy asks for it. Whether QEMU, the kernel and
+ * the guest's devices here are up to it shows when QEMU is told; then without, if that will do.
+ * @flags: (inout): those that it was prepared with
+ * @refusal: (out): why not with postcopy, if that was tried */
+static int
+prepare_with_postcopy(const Prepare *prepare, unsigned int *flags, char **refusal)
+{
+    const char *uri = params_get_string(prepare->params, prepare->nparams, VIR_MIGRATE_PARAM_URI);
+    CookiePostcopy wish = COOKIE_POSTCOPY_NONE;
+    unsigned int with =
+        postcopy_prepare(prepare->cookiein, prepare->cookieinlen, uri, *flags, &wish);
+    int rc = call_stock(prepare, with);
+
+    if (rc < 0 && with != *flags && wish == COOKIE_POSTCOPY_PREFER) {
+        *refusal = g_strdup(virGetLastErrorMessage());
+        g_clear_pointer(prepare->cookieout, free);
+        *prepare->cookieoutlen = 0;
+        g_clear_pointer(prepare->uri_out, free);
+        virResetLastError();
+        return call_stock(prepare, *flags);
+    }
+    *flags = with;
+    return rc;
+}
+
 int
 phases_prepare(virConnectPtr dconn,
                virTypedParameterPtr params,
@@ -207,11 +291,13 @@ phases_prepare(virConnectPtr dconn,
 {
     g_autoptr(Migration) migration = NULL;
     g_autoptr(GError) error = NULL;
+    g_autofree char *refusal = NULL;
+    const Prepare prepare = {dconn,       params,    nparams,      cookiein,
+                             cookieinlen, cookieout, cookieoutlen, uri_out};
     const char *uri;
     int rc;
 
-    rc = TABLE_STOCK(domainMigratePrepare3Params)(dconn, params, nparams, cookiein, cookieinlen,
-                                                  cookieout, cookieoutlen, uri_out, flags);
+    rc = prepare_with_postcopy(&prepare, &flags, &refusal);
     if (rc < 0 || (flags & VIR_MIGRATE_OFFLINE))
         return rc;
     /* Only now: a Prepare that libvirt refuses, because the domain is here or on its way, must not
@@ -220,6 +306,7 @@ phases_prepare(virConnectPtr dconn,
     if (!migration)
         return rc;
     migration_keep_connection(migration, dconn);
+    postcopy_prepared(migration, refusal);
     uri = *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI);
     learn_incoming(migration, dconn, uri);
     if (!introduce_destination(migration, uri,

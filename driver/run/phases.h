@@ -26,6 +26,11 @@ char *phases_begin(virDomainPtr dom,
                    int *cookieoutlen,
                    unsigned int flags);
 
+/** What is to be said before a migration that is libvirt's alone. FALSE, with libvirt's error, when
+ * the domain's policy is against it. */
+gboolean
+phases_check_stock(virDomainPtr dom, virTypedParameterPtr params, int nparams, unsigned int flags);
+
 int phases_prepare(virConnectPtr dconn,
                    virTypedParameterPtr params,
                    int nparams,

@@ -27,6 +27,7 @@ static struct {
     unsigned char uuids[DOMAINS][VIR_UUID_BUFLEN];
     HooksMigrationFn listener;
     gpointer listener_data;
+    gint confirms; /* atomic */
 
     GMutex lock;
     GCond changed;
@@ -318,9 +319,31 @@ stock_domain_job(virDomainPtr dom, StockJob *job)
     return TRUE;
 }
 
+static int
+confirm(virDomainPtr dom,
+        virTypedParameterPtr params,
+        int nparams,
+        const char *cookiein,
+        int cookieinlen,
+        unsigned int flags,
+        int cancelled)
+{
+    g_assert_cmpint(cancelled, ==, 1);
+    g_atomic_int_inc(&world.confirms);
+    return 0;
+}
+
+guint
+world_count_confirms(void)
+{
+    return (guint)g_atomic_int_get(&world.confirms);
+}
+
 gpointer
 table_stock(StockSlot slot)
 {
+    if (slot == SLOT_domainMigrateConfirm3Params)
+        return (gpointer)confirm;
     g_assert_cmpint(slot, ==, SLOT_domainLookupByUUID);
     return (gpointer)virDomainLookupByUUID;
 }

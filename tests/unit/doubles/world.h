@@ -56,6 +56,9 @@ guint world_count_commands(void);
 /** Waits until Finish was called in place of the client as often as that, and not more often. */
 void world_wait_finishes(guint finishes);
 
+/** How often libvirt's Confirm was called, cancelled. */
+guint world_count_confirms(void);
+
 /** How often the clients' listeners were to be told what was held back from them. */
 guint world_count_settled(void);
 
