@@ -17,6 +17,7 @@
 #include "run/listeners.h"
 #include "run/migration.h"
 #include "run/p2p.h"
+#include "run/params.h"
 #include "run/phases.h"
 #include "run/requests.h"
 #include "run/resume.h"
@@ -43,6 +44,27 @@ calls_begin(virDomainPtr dom,
                                                       flags);
     }
     return phases_begin(dom, params, nparams, cookieout, cookieoutlen, flags);
+}
+
+/* libvirt's API before 1.1.0, virDomainMigrate() and virDomainMigrate2(), which is libvirt's alone.
+ */
+static char *
+calls_begin_old(virDomainPtr dom,
+                const char *xmlin,
+                char **cookieout,
+                int *cookieoutlen,
+                unsigned long flags,
+                const char *dname,
+                unsigned long resource)
+{
+    g_auto(Params) params = {0};
+
+    if (xmlin)
+        params_set_string(&params, VIR_MIGRATE_PARAM_DEST_XML, xmlin);
+    if (!phases_check_stock(dom, params.list, params.n, (unsigned int)flags))
+        return NULL;
+    return TABLE_STOCK(domainMigrateBegin3)(dom, xmlin, cookieout, cookieoutlen, flags, dname,
+                                            resource);
 }
 
 static int
@@ -270,6 +292,7 @@ calls_overrides(gsize *n)
 {
     /* clang-format off */
     static const TableOverride overrides[] = {
+        TABLE_OVERRIDE(domainMigrateBegin3,         calls_begin_old),
         TABLE_OVERRIDE(domainMigrateBegin3Params,   calls_begin),
         TABLE_OVERRIDE(domainMigratePrepare3Params, calls_prepare),
         TABLE_OVERRIDE(domainMigratePerform3Params, calls_perform),

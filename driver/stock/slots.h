@@ -58,6 +58,8 @@
     X(domainAbortJob, int, (virDomainPtr dom))                                                     \
     X(domainAbortJobFlags, int, (virDomainPtr dom, unsigned int flags))                            \
     X(domainMigrateStartPostCopy, int, (virDomainPtr dom, unsigned int flags))                     \
+    X(domainMigrateBegin3, char *, (virDomainPtr dom, const char *xmlin, char **cookieout,         \
+        int *cookieoutlen, unsigned long flags, const char *dname, unsigned long resource))        \
     X(domainMigrateBegin3Params, char *, (virDomainPtr dom, virTypedParameterPtr params,           \
         int nparams, char **cookieout, int *cookieoutlen, unsigned int flags))                     \
     X(domainMigratePrepare3Params, int, (virConnectPtr dconn, virTypedParameterPtr params,         \

@@ -2,9 +2,11 @@
 """A client that does not ask for postcopy, as virt-manager and most others, gets it by policy."""
 import os
 
+import libvirt
 import pytest
 
 from holdfast_lab import wait
+from holdfast_lab.host import SOCKET
 from holdfast_lab.network import DATA_PORTS
 
 MODULE = os.environ.get("HOLDFAST_MODULE_DIR", "")
@@ -151,6 +153,16 @@ def test_daemons_are_restarted(lab):
     guest.witness_ok(lab.b)
 
 
+def migrate_as_before_1_1_0(lab):
+    libvirt.registerErrorHandler(lambda *_: None, None)  # said once, by exception
+    a, b = (libvirt.open(f"qemu+unix:///system?socket={host.path(SOCKET)}") for host in lab.hosts)
+    try:
+        a.lookupByName("guest").migrate(b, libvirt.VIR_MIGRATE_LIVE, None, None, 0)
+    finally:
+        a.close()
+        b.close()
+
+
 IMPOSSIBLE = {
     "tunnelled": ("--live", "--p2p", "--tunnelled"),
     "not live": ("--p2p",),
@@ -166,6 +178,8 @@ def test_what_cannot_be_is_refused_at_once(lab):
         refused = lab.migrate(lab.a, lab.b, *flags, live=False, p2p=False).fail(30)
         assert "requires postcopy" in refused.output and word.strip() in refused.output, refused
         assert lab.a.jobinfo("guest")["Job type"].startswith("None")
+    with pytest.raises(libvirt.libvirtError, match="requires postcopy.* without Holdfast"):
+        migrate_as_before_1_1_0(lab)
     assert not lab.b.qmp_log(), "the destination was asked"
     unharmed(lab, guest)
 
