@@ -212,6 +212,13 @@ check_source(unsigned int flags)
                      (FLAGS & ~(unsigned)VIR_MIGRATE_PEER2PEER) | VIR_MIGRATE_CHANGE_PROTECTION);
 }
 
+gboolean
+phases_check_stock(virDomainPtr dom, virTypedParameterPtr params, int nparams, unsigned int flags)
+{
+    call("check ");
+    return TRUE;
+}
+
 char *
 phases_begin(virDomainPtr dom,
              virTypedParameterPtr params,
@@ -356,10 +363,10 @@ static const struct {
     const char *error; /* part of it; NULL: the call succeeds */
 } rows[] = {
     { NOTHING,       "begin open prepare perform finish(0) confirm(0) close", NULL },
-    { NO_CONNECTION, "stock ",                                                NULL },
+    { NO_CONNECTION, "check stock ",                                          NULL },
     { BEGIN,         "begin ",                                                "begin failed" },
     { OPEN,          "begin open confirm(1) ",                                "open failed" },
-    { TOO_OLD,       "begin open confirm(1) stock close",                     NULL },
+    { TOO_OLD,       "begin open confirm(1) check stock close",               NULL },
     { PREPARE,       "begin open prepare confirm(1) close",                   "prepare failed" },
     { NO_URI,        "begin open prepare finish(1) confirm(1) close",         "did not set uri" },
     { PERFORM,       "begin open prepare perform finish(1) close",            "perform failed" },
