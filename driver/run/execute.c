@@ -19,6 +19,12 @@
 #define CONNECT_MS 3000
 /* Whoever asks must have the answer, or none, before the engine asks anew. */
 G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
+/* Where nobody answers, how often it is tried anew: by this part of the time that the pause has
+ * lasted already, so that no outage costs the guest half a percent more than it must; and not so
+ * often that it could be taken for an attack, nor so seldom that a person thinks it asleep. */
+#define AGAIN_PART   200
+#define AGAIN_MIN_MS 20
+#define AGAIN_MAX_MS 400
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
 /* How often QEMU at the source is asked how much remains. */
@@ -90,6 +96,19 @@ ask_done(
     migration_unref(migration);
 }
 
+static guint
+choose_again_ms(const Migration *migration)
+{
+    SessionMemory memory;
+    gint64 paused_ms;
+
+    session_remember(migration->session, &memory);
+    if (!memory.paused_at_usec)
+        return AGAIN_MAX_MS;
+    paused_ms = (g_get_real_time() - memory.paused_at_usec) / G_TIME_SPAN_MILLISECOND;
+    return (guint)CLAMP(paused_ms / AGAIN_PART, AGAIN_MIN_MS, AGAIN_MAX_MS);
+}
+
 static void
 call_peer(Migration *migration, guint n_ways, guint path, MessageType type, PeerCallFn done)
 {
@@ -108,8 +127,8 @@ call_peer(Migration *migration, guint n_ways, guint path, MessageType type, Peer
         migration_unref(migration);
     }
     migration_get_secret(migration, &message.secret);
-    migration->call = peer_call_new(ways, n_ways, migration->peer_port, &message, CONNECT_MS, done,
-                                    migration_ref(migration));
+    migration->call = peer_call_new(ways, n_ways, migration->peer_port, &message, CONNECT_MS,
+                                    choose_again_ms(migration), done, migration_ref(migration));
 }
 
 static void

@@ -3,10 +3,11 @@
  *
  * How it works: the first connection that is made carries the question. What ends most outages is
  * that the network is back, and that is to be noticed soon; a SYN that was lost is sent again after
- * a second, then after two more (Linux before 6.5). So there are two attempts at a time: one lasts,
- * long enough for a path around the world; beside it one after the other is started anew, each over
- * the next address, so that a SYN is on its way every AGAIN_MS, and an address that swallows
- * everything keeps no other one waiting.
+ * a second, then after two more (Linux before 6.5). So one attempt lasts, long enough for a path
+ * around the world, and beside it brief ones are started all the time, each over the next address:
+ * a SYN is on its way every @again_ms, and an address that swallows everything keeps no other one
+ * waiting. All calls of the process share that pace, and what one finds out the others use: a host
+ * that answers one of hundreds is asked by all of them at once.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -14,15 +15,14 @@
 
 #include <string.h>
 
-/* How long a connection has before the next attempt takes its place. */
-#define AGAIN_MS 400
-
-enum { LASTING, BRIEF, ATTEMPTS };
+/* How long a brief attempt has: more than the round trip of nearly every path. */
+#define BRIEF_MS 400
 
 /* A connection that is being made. */
 typedef struct {
     PeerCall *call; /* NULL: nobody wants it any more */
     GCancellable *cancellable;
+    gint64 started_us;
     guint way;
 } Attempt;
 
@@ -39,7 +39,9 @@ struct PeerCall {
     guint n_ways;
     guint way;     /* the newest attempt's; in the end that of the connection */
     guint refused; /* ways over which the host itself said no */
-    Attempt *attempts[ATTEMPTS];
+    Attempt *lasting;
+    GQueue brief; /* of Attempt, the oldest first */
+    guint again_ms;
     GSource *deadline;
     GSource *again;
     PeerCallFn done; /* NULL: cancelled */
@@ -54,11 +56,12 @@ struct PeerCall {
     gsize text_length;
 };
 
-static void
-drop_attempt(PeerCall *call, guint slot)
-{
-    Attempt *attempt = g_steal_pointer(&call->attempts[slot]);
+/* The calls that have no connection yet. The engine thread's, as everything here. */
+static GQueue connecting = G_QUEUE_INIT;
 
+static void
+drop_attempt(Attempt *attempt)
+{
     if (!attempt)
         return;
     attempt->call = NULL;
@@ -68,8 +71,10 @@ drop_attempt(PeerCall *call, guint slot)
 static void
 stop_connecting(PeerCall *call)
 {
-    for (guint slot = 0; slot < ATTEMPTS; slot++)
-        drop_attempt(call, slot);
+    g_queue_remove(&connecting, call);
+    drop_attempt(g_steal_pointer(&call->lasting));
+    while (!g_queue_is_empty(&call->brief))
+        drop_attempt(g_queue_pop_head(&call->brief));
     peer_deadline_stop(&call->again);
     peer_deadline_stop(&call->deadline);
 }
@@ -158,6 +163,8 @@ call_written_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
                                   call->cancellable, call_header_cb, call);
 }
 
+static void tell_others(const PeerCall *call);
+
 static void
 call_connected(PeerCall *call, guint way, GSocketConnection *connection)
 {
@@ -166,6 +173,7 @@ call_connected(PeerCall *call, guint way, GSocketConnection *connection)
 
     stop_connecting(call);
     call->way = way;
+    tell_others(call);
     call->question.number = call->ways[way].number;
     call->connection = g_object_ref(connection);
     call->cancellable = g_cancellable_new();
@@ -179,7 +187,7 @@ call_connected(PeerCall *call, guint way, GSocketConnection *connection)
 
 /* --- connecting --- */
 
-static void start_attempt(PeerCall *call, guint slot, guint way);
+static Attempt *start_attempt(PeerCall *call, guint way);
 
 /* The next way after the newest attempt's that has not failed; n_ways if all have. */
 static guint
@@ -194,23 +202,63 @@ next_way(const PeerCall *call)
     return call->n_ways;
 }
 
+static void
+start_brief(PeerCall *call, guint way)
+{
+    g_queue_push_tail(&call->brief, start_attempt(call, way));
+}
+
+/* The host answers over an address: the others that would ask there need not wait for their turn.
+ */
+static void
+tell_others(const PeerCall *call)
+{
+    for (GList *l = connecting.head; l; l = l->next) {
+        PeerCall *other = l->data;
+
+        for (guint way = 0; way < other->n_ways; way++)
+            if (!other->ways[way].failed &&
+                g_str_equal(other->ways[way].host, call->ways[call->way].host))
+                start_brief(other, way);
+    }
+}
+
+static gboolean again_cb(gpointer opaque);
+
+/* Hundreds of calls knock no more often than a few, as long as each does now and then. */
+static void
+set_again(PeerCall *call)
+{
+    guint shared_ms = MIN(call->again_ms * g_queue_get_length(&connecting), BRIEF_MS);
+
+    peer_deadline_stop(&call->again);
+    call->again = peer_deadline_start(MAX(shared_ms, call->again_ms), again_cb, call);
+}
+
 static gboolean
 again_cb(gpointer opaque)
 {
     PeerCall *call = opaque;
+    gint64 too_old_us = g_get_monotonic_time() - BRIEF_MS * G_TIME_SPAN_MILLISECOND;
+    Attempt *oldest;
 
-    drop_attempt(call, BRIEF);
-    start_attempt(call, BRIEF, next_way(call));
-    return G_SOURCE_CONTINUE;
+    while ((oldest = g_queue_peek_head(&call->brief)) && oldest->started_us <= too_old_us)
+        drop_attempt(g_queue_pop_head(&call->brief));
+    start_brief(call, next_way(call));
+    set_again(call);
+    return G_SOURCE_REMOVE;
 }
 
 static void
 attempt_failed(PeerCall *call, const Attempt *attempt, const GError *error)
 {
-    guint slot = call->attempts[LASTING] == attempt ? LASTING : BRIEF;
+    gboolean lasting = call->lasting == attempt;
     guint way;
 
-    call->attempts[slot] = NULL;
+    if (lasting)
+        call->lasting = NULL;
+    else
+        g_queue_remove(&call->brief, attempt);
     if (!call->ways[attempt->way].failed) {
         call->ways[attempt->way].failed = TRUE;
         call->refused += g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
@@ -218,8 +266,10 @@ attempt_failed(PeerCall *call, const Attempt *attempt, const GError *error)
     way = next_way(call);
     if (way == call->n_ways)
         call_finish(call, NULL, error);
-    else
-        start_attempt(call, slot, way);
+    else if (lasting)
+        call->lasting = start_attempt(call, way);
+    else if (g_queue_is_empty(&call->brief))
+        start_brief(call, way);
 }
 
 static void
@@ -239,20 +289,21 @@ attempt_cb(GObject *client, GAsyncResult *result, gpointer opaque)
     g_free(attempt);
 }
 
-static void
-start_attempt(PeerCall *call, guint slot, guint way)
+static Attempt *
+start_attempt(PeerCall *call, guint way)
 {
     g_autoptr(GSocketClient) client = g_socket_client_new();
     Attempt *attempt = g_new0(Attempt, 1);
 
     attempt->call = call;
     attempt->way = way;
+    attempt->started_us = g_get_monotonic_time();
     attempt->cancellable = g_cancellable_new();
-    call->attempts[slot] = attempt;
     call->way = way;
     g_socket_client_set_enable_proxy(client, FALSE);
     g_socket_client_connect_async(client, G_SOCKET_CONNECTABLE(call->ways[way].address),
                                   attempt->cancellable, attempt_cb, attempt);
+    return attempt;
 }
 
 static gboolean
@@ -272,6 +323,7 @@ peer_call_new(const PeerWay *ways,
               guint16 port,
               const Message *question,
               guint connect_ms,
+              guint again_ms,
               PeerCallFn done,
               gpointer opaque)
 {
@@ -296,9 +348,11 @@ peer_call_new(const PeerWay *ways,
         call->deadline = peer_deadline_start(0, deadline_cb, call);
         return call;
     }
-    start_attempt(call, LASTING, first);
+    g_queue_push_tail(&connecting, call);
+    call->again_ms = again_ms;
+    call->lasting = start_attempt(call, first);
     call->deadline = peer_deadline_start(connect_ms, deadline_cb, call);
-    call->again = peer_deadline_start(AGAIN_MS, again_cb, call);
+    set_again(call);
     return call;
 }
 

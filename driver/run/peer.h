@@ -80,12 +80,14 @@ typedef void (*PeerCallFn)(const Message *answer,
  * @ways: in the order to try them
  * @question: its number is the way's
  * @connect_ms: deadline for the connection; the answer has PEER_ANSWER_MS more
+ * @again_ms: how often it is tried anew, where nobody answers; less often when there are many calls
  */
 PeerCall *peer_call_new(const PeerWay *ways,
                         guint n_ways,
                         guint16 port,
                         const Message *question,
                         guint connect_ms,
+                        guint again_ms,
                         PeerCallFn done,
                         gpointer opaque);
 /** Gives it up; @done is not called any more. NULL is fine. */

@@ -240,6 +240,42 @@ test_noticed_soon(void)
     g_clear_error(&outcome.error);
 }
 
+/* What one finds out the others use: it is not their own turn for seconds. */
+static void
+test_noticed_by_another(void)
+{
+    enum { FILLING = 8, ASKERS = 3 };
+    guint fds = loop_count_fds();
+    gint64 begin = g_get_monotonic_time();
+    Outcome outcomes[ASKERS] = {0};
+    int filling[FILLING], accepted[ASKERS];
+    guint16 port;
+    int listening = ends_listen(AF_INET, FILLING - 1, &port);
+
+    for (guint i = 0; i < FILLING; i++)
+        filling[i] = ends_connect(AF_INET, port);
+    for (guint i = 0; i < ASKERS; i++)
+        ask_again(&outcomes[i], "127.0.0.1", port, CONNECT_MS, i == 1 ? AGAIN_MS : CONNECT_MS);
+    while (g_get_monotonic_time() - begin < 100 * 1000)
+        g_main_context_iteration(NULL, FALSE);
+    for (guint i = 0; i < FILLING; i++)
+        close(ends_accept(listening));
+    for (guint i = 0; i < ASKERS; i++)
+        while ((accepted[i] = ends_accept(listening)) < 0)
+            g_main_context_iteration(NULL, FALSE);
+    /* TCP's own second SYN. */
+    g_assert_cmpint((g_get_monotonic_time() - begin) / 1000, <, 1000);
+    for (guint i = 0; i < ASKERS; i++) {
+        close(accepted[i]);
+        peer_call_cancel(outcomes[i].call);
+        g_clear_error(&outcomes[i].error);
+    }
+    for (guint i = 0; i < FILLING; i++)
+        close(filling[i]);
+    close(listening);
+    loop_until_fds(fds);
+}
+
 /* A host that takes the question and says nothing. */
 static void
 test_silent(void)
@@ -393,6 +429,7 @@ main(int argc, char **argv)
     g_test_add_func("/peer-call/all-refuse", test_all_refuse);
     g_test_add_func("/peer-call/one-refuses", test_one_refuses);
     g_test_add_func("/peer-call/noticed-soon", test_noticed_soon);
+    g_test_add_func("/peer-call/noticed-by-another", test_noticed_by_another);
     g_test_add_func("/peer-call/silent", test_silent);
     g_test_add_func("/peer-call/cut-short", test_cut_short);
     g_test_add_func("/peer-call/bad-answers", test_bad_answers);

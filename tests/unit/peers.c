@@ -89,14 +89,32 @@ on_done(
     outcome->call = NULL;
 }
 
-void
-ask_over(Outcome *outcome, const PeerWay *ways, guint n_ways, guint16 port, guint connect_ms)
+static void
+start(Outcome *outcome,
+      const PeerWay *ways,
+      guint n_ways,
+      guint16 port,
+      guint connect_ms,
+      guint again_ms)
 {
     Message question = {.type = MESSAGE_RECOVER, .secret = secret};
 
     g_clear_error(&outcome->error);
     memset(outcome, 0, sizeof(*outcome));
-    outcome->call = peer_call_new(ways, n_ways, port, &question, connect_ms, on_done, outcome);
+    outcome->call =
+        peer_call_new(ways, n_ways, port, &question, connect_ms, again_ms, on_done, outcome);
+}
+
+void
+ask_over(Outcome *outcome, const PeerWay *ways, guint n_ways, guint16 port, guint connect_ms)
+{
+    start(outcome, ways, n_ways, port, connect_ms, AGAIN_MS);
+}
+
+void
+ask_again(Outcome *outcome, const char *host, guint16 port, guint connect_ms, guint again_ms)
+{
+    start(outcome, &(PeerWay){.host = host, .number = 49200}, 1, port, connect_ms, again_ms);
 }
 
 void

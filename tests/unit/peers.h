@@ -12,6 +12,8 @@
 #define PORT_MAX 20063
 /* Longer than any connection on a loopback takes, shorter than a person waits. */
 #define CONNECT_MS 10000
+/* Where nobody answers. */
+#define AGAIN_MS 20
 
 /** A server that keeps its questions, or answers them at once. */
 typedef struct {
@@ -43,6 +45,8 @@ typedef struct {
 } Outcome;
 
 void ask_over(Outcome *outcome, const PeerWay *ways, guint n_ways, guint16 port, guint connect_ms);
+/** Tries anew after @again_ms. */
+void ask_again(Outcome *outcome, const char *host, guint16 port, guint connect_ms, guint again_ms);
 void ask(Outcome *outcome, const char *host, guint16 port, guint connect_ms);
 void ask_and_wait(Outcome *outcome, const char *host, guint16 port, guint connect_ms);
 
