@@ -55,7 +55,7 @@ def wait_outage(lab, screen, cut, seconds):
 
 
 def cut(lab):
-    lab.net.cut("migration")
+    lab.net.cut("all")
     return lab.net.journal[-1][0]
 
 
