@@ -233,13 +233,11 @@ resume_failed(Session *session, const Event *event)
     peer_refused(session, event);
 }
 
-/* The other host cannot be reached: try its next address soon. This costs one SYN, and how soon we
- * notice that the network is back hangs on it, so it knows no back-off. */
+/* The other host cannot be reached, over any address: try soon again. This costs one SYN, and how
+ * soon we notice that the network is back hangs on it, so it knows no back-off. */
 static void
 peer_unreachable(Session *session, const Event *event)
 {
-    if (session->paths)
-        session->path = (session->path + 1) % session->paths;
     if (session_recovers_itself(session))
         session_emit(session, EFFECT_START_STATE_TIMER, session->policy->min_interval_ms, NULL);
 }

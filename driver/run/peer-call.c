@@ -4,10 +4,13 @@
  * How it works: the first connection that is made carries the question. What ends most outages is
  * that the network is back, and that is to be noticed soon; a SYN that was lost is sent again after
  * a second, then after two more (Linux before 6.5). So one attempt lasts, long enough for a path
- * around the world, and beside it brief ones are started all the time, each over the next address:
- * a SYN is on its way every @again_ms, and an address that swallows everything keeps no other one
- * waiting. All calls of the process share that pace, and what one finds out the others use: a host
- * that answers one of hundreds is asked by all of them at once.
+ * around the world, and beside it brief ones are started all the time: every @again_ms one over the
+ * first address and one over another, so that an address that swallows everything keeps no other
+ * one waiting. All calls of the process share that pace, and what one finds out the others use: a
+ * host that answers one of hundreds is asked by all of them at once.
+ *
+ * Networks that fail together come back together, and memory is to go over the first: a connection
+ * over another waits for it a little.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -17,6 +20,10 @@
 
 /* How long a brief attempt has: more than the round trip of nearly every path. */
 #define BRIEF_MS 400
+/* How many a call has at a time: as many sockets. */
+#define BRIEF_MAX 64
+/* How long a connection over another address than the first waits for one over that. */
+#define FIRST_MS 50
 
 /* A connection that is being made. */
 typedef struct {
@@ -37,13 +44,16 @@ struct PeerCall {
     Message question;
     Way *ways;
     guint n_ways;
-    guint way;     /* the newest attempt's; in the end that of the connection */
+    guint turn;    /* the way of the newest attempt but those over the first */
+    guint way;     /* that of the connection */
     guint refused; /* ways over which the host itself said no */
     Attempt *lasting;
     GQueue brief; /* of Attempt, the oldest first */
     guint again_ms;
     GSource *deadline;
     GSource *again;
+    GSocketConnection *second; /* over @way, which is not the first; NULL: none */
+    GSource *use_second;
     PeerCallFn done; /* NULL: cancelled */
     gpointer opaque;
 
@@ -75,6 +85,8 @@ stop_connecting(PeerCall *call)
     drop_attempt(g_steal_pointer(&call->lasting));
     while (!g_queue_is_empty(&call->brief))
         drop_attempt(g_queue_pop_head(&call->brief));
+    g_clear_object(&call->second);
+    peer_deadline_stop(&call->use_second);
     peer_deadline_stop(&call->again);
     peer_deadline_stop(&call->deadline);
 }
@@ -171,11 +183,11 @@ call_connected(PeerCall *call, guint way, GSocketConnection *connection)
     gsize size;
     gconstpointer data;
 
+    call->connection = g_object_ref(connection);
     stop_connecting(call);
     call->way = way;
     tell_others(call);
     call->question.number = call->ways[way].number;
-    call->connection = g_object_ref(connection);
     call->cancellable = g_cancellable_new();
     call->deadline = peer_deadline_start(PEER_ANSWER_MS, peer_cancel_cb, call->cancellable);
     call->bytes = message_encode(&call->question);
@@ -194,7 +206,7 @@ static guint
 next_way(const PeerCall *call)
 {
     for (guint i = 1; i <= call->n_ways; i++) {
-        guint way = (call->way + i) % call->n_ways;
+        guint way = (call->turn + i) % call->n_ways;
 
         if (!call->ways[way].failed)
             return way;
@@ -205,6 +217,8 @@ next_way(const PeerCall *call)
 static void
 start_brief(PeerCall *call, guint way)
 {
+    if (g_queue_get_length(&call->brief) == BRIEF_MAX)
+        drop_attempt(g_queue_pop_head(&call->brief));
     g_queue_push_tail(&call->brief, start_attempt(call, way));
 }
 
@@ -244,46 +258,81 @@ again_cb(gpointer opaque)
 
     while ((oldest = g_queue_peek_head(&call->brief)) && oldest->started_us <= too_old_us)
         drop_attempt(g_queue_pop_head(&call->brief));
-    start_brief(call, next_way(call));
+    call->turn = next_way(call);
+    if (call->turn == 0 || !call->ways[0].failed)
+        start_brief(call, 0);
+    if (call->turn != 0)
+        start_brief(call, call->turn);
     set_again(call);
     return G_SOURCE_REMOVE;
 }
 
-static void
-attempt_failed(PeerCall *call, const Attempt *attempt, const GError *error)
+static gboolean
+use_second_cb(gpointer opaque)
 {
-    gboolean lasting = call->lasting == attempt;
+    PeerCall *call = opaque;
+    g_autoptr(GSocketConnection) second = g_steal_pointer(&call->second);
+
+    call_connected(call, call->way, second);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+attempt_connected(PeerCall *call, guint way, GSocketConnection *connection)
+{
+    if (way == 0 || call->ways[0].failed) {
+        call_connected(call, way, connection);
+    } else if (!call->second) {
+        call->second = g_object_ref(connection);
+        call->way = way;
+        call->use_second = peer_deadline_start(FIRST_MS, use_second_cb, call);
+        start_brief(call, 0);
+    }
+}
+
+static void
+attempt_failed(PeerCall *call, guint failed, gboolean lasting, const GError *error)
+{
     guint way;
 
-    if (lasting)
-        call->lasting = NULL;
-    else
-        g_queue_remove(&call->brief, attempt);
-    if (!call->ways[attempt->way].failed) {
-        call->ways[attempt->way].failed = TRUE;
+    if (!call->ways[failed].failed) {
+        call->ways[failed].failed = TRUE;
         call->refused += g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
+    }
+    if (call->second) {
+        if (failed == 0)
+            use_second_cb(call);
+        return;
     }
     way = next_way(call);
     if (way == call->n_ways)
         call_finish(call, NULL, error);
     else if (lasting)
-        call->lasting = start_attempt(call, way);
+        call->lasting = start_attempt(call, call->turn = way);
     else if (g_queue_is_empty(&call->brief))
-        start_brief(call, way);
+        start_brief(call, call->turn = way);
 }
 
 static void
 attempt_cb(GObject *client, GAsyncResult *result, gpointer opaque)
 {
     Attempt *attempt = opaque;
+    PeerCall *call = attempt->call;
     g_autoptr(GError) error = NULL;
     g_autoptr(GSocketConnection) connection =
         g_socket_client_connect_finish(G_SOCKET_CLIENT(client), result, &error);
 
-    if (attempt->call && connection) {
-        call_connected(attempt->call, attempt->way, connection);
-    } else if (attempt->call) {
-        attempt_failed(attempt->call, attempt, error);
+    if (call) {
+        gboolean lasting = call->lasting == attempt;
+
+        if (lasting)
+            call->lasting = NULL;
+        else
+            g_queue_remove(&call->brief, attempt);
+        if (connection)
+            attempt_connected(call, attempt->way, connection);
+        else
+            attempt_failed(call, attempt->way, lasting, error);
     }
     g_object_unref(attempt->cancellable);
     g_free(attempt);
@@ -299,7 +348,6 @@ start_attempt(PeerCall *call, guint way)
     attempt->way = way;
     attempt->started_us = g_get_monotonic_time();
     attempt->cancellable = g_cancellable_new();
-    call->way = way;
     g_socket_client_set_enable_proxy(client, FALSE);
     g_socket_client_connect_async(client, G_SOCKET_CONNECTABLE(call->ways[way].address),
                                   attempt->cancellable, attempt_cb, attempt);
@@ -313,6 +361,8 @@ deadline_cb(gpointer opaque)
     g_autoptr(GError) error =
         g_error_new_literal(G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the other host cannot be reached");
 
+    if (call->second)
+        return use_second_cb(call);
     call_finish(call, NULL, error);
     return G_SOURCE_REMOVE;
 }
@@ -341,7 +391,7 @@ peer_call_new(const PeerWay *ways,
         call->ways[i].address = g_inet_socket_address_new_from_string(ways[i].host, port);
         call->ways[i].failed = !call->ways[i].address;
     }
-    call->way = n_ways - 1;
+    call->turn = n_ways - 1;
     first = n_ways > 0 ? next_way(call) : n_ways;
     if (first == n_ways) {
         /* Told later, as everything is. */
@@ -350,7 +400,7 @@ peer_call_new(const PeerWay *ways,
     }
     g_queue_push_tail(&connecting, call);
     call->again_ms = again_ms;
-    call->lasting = start_attempt(call, first);
+    call->lasting = start_attempt(call, call->turn = first);
     call->deadline = peer_deadline_start(connect_ms, deadline_cb, call);
     set_again(call);
     return call;

@@ -77,7 +77,7 @@ typedef void (*PeerCallFn)(const Message *answer,
 
 /**
  * peer_call_new: asks one question, over the first address that leads to the other host
- * @ways: in the order to try them
+ * @ways: the first is preferred where several lead there
  * @question: its number is the way's
  * @connect_ms: deadline for the connection; the answer has PEER_ANSWER_MS more
  * @again_ms: how often it is tried anew, where nobody answers; less often when there are many calls

@@ -276,6 +276,72 @@ test_noticed_by_another(void)
     loop_until_fds(fds);
 }
 
+/* At another address than ends_listen(), with the same port. */
+static int
+listen_beside(guint16 port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    g_assert_no_errno(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+    g_assert_no_errno(listen(fd, 0));
+    return fd;
+}
+
+static int
+fill(int listening)
+{
+    struct sockaddr_in address;
+    socklen_t length = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_assert_no_errno(getsockname(listening, (struct sockaddr *)&address, &length));
+    g_assert_no_errno(connect(fd, (struct sockaddr *)&address, length));
+    return fd;
+}
+
+/* Networks that are back at the same time; and one that stays away. */
+static void
+test_first_is_preferred(void)
+{
+    static const PeerWay ways[] = {
+        {.host = "127.0.0.2", .number = 7},
+        {.host = "127.0.0.1", .number = 8},
+    };
+
+    for (guint back = 0; back < 2; back++) {
+        guint fds = loop_count_fds();
+        gint64 begin = g_get_monotonic_time();
+        Outcome outcome = {0};
+        guint16 port;
+        int second = ends_listen(AF_INET, 0, &port);
+        int first = listen_beside(port);
+        int filling[2] = {fill(first), fill(second)};
+        int fd;
+
+        ask_over(&outcome, ways, G_N_ELEMENTS(ways), port, CONNECT_MS);
+        while (g_get_monotonic_time() - begin < 100 * 1000)
+            g_main_context_iteration(NULL, FALSE);
+        close(ends_accept(second));
+        if (back)
+            close(ends_accept(first));
+        while (!outcome.done) {
+            g_main_context_iteration(NULL, FALSE);
+            if ((fd = ends_accept(back ? first : second)) >= 0)
+                close(fd);
+        }
+        g_assert_true(outcome.reached);
+        g_assert_cmpstr(outcome.host, ==, ways[back ? 0 : 1].host);
+        close(filling[0]);
+        close(filling[1]);
+        close(first);
+        close(second);
+        loop_until_fds(fds);
+        g_clear_error(&outcome.error);
+    }
+}
+
 /* A host that takes the question and says nothing. */
 static void
 test_silent(void)
@@ -430,6 +496,7 @@ main(int argc, char **argv)
     g_test_add_func("/peer-call/one-refuses", test_one_refuses);
     g_test_add_func("/peer-call/noticed-soon", test_noticed_soon);
     g_test_add_func("/peer-call/noticed-by-another", test_noticed_by_another);
+    g_test_add_func("/peer-call/first-is-preferred", test_first_is_preferred);
     g_test_add_func("/peer-call/silent", test_silent);
     g_test_add_func("/peer-call/cut-short", test_cut_short);
     g_test_add_func("/peer-call/bad-answers", test_bad_answers);

@@ -13,6 +13,7 @@ import subprocess
 import time
 
 from . import process
+from .wait import wait
 
 RPC_PORT = 16509
 DATA_PORTS = "49152-49215"
@@ -111,6 +112,31 @@ class Network:
         self.cuts = [cut for cut in self.cuts if cut not in gone]
         self._apply(gone, "up")
 
+    def prepare_restore(self):
+        """For whom a millisecond counts -> a function that undoes all cuts of packets, and returns
+        when it did. They should be `at` one host: several are done one after the other."""
+        hosts = [host for host in self.hosts if any(host.name in cut.hosts for cut in self.cuts)]
+        gone, self.cuts = self.cuts, []
+        ready = [(self._start_nft(host), self._script(host)) for host in hosts]
+
+        def restore():
+            now = time.time()
+            for nft, script in ready:
+                nft.communicate(script)
+            if any(nft.returncode for nft, _ in ready):
+                raise process.CommandFailed("nft has failed")
+            self.journal += [(now, f"restored: {cut}") for cut in gone]
+            return now
+        return restore
+
+    @staticmethod
+    def _start_nft(host):
+        """A process that waits for its rules."""
+        nft = subprocess.Popen(["ip", "netns", "exec", host.namespace, "nft", "-f", "-"],
+                               stdin=subprocess.PIPE, text=True)
+        wait(lambda: process.name(nft.pid) == "nft", 20, "nft")
+        return nft
+
     def restore_everything(self):
         """Undoes also what another process has cut."""
         self.restore()
@@ -139,19 +165,21 @@ class Network:
     def _host(self, name):
         return next(host for host in self.hosts if host.name == name)
 
-    def _filter(self, host):
+    def _script(self, host):
         rules = []
         for cut in self.cuts:
             if host.name in cut.hosts and cut.how in ("drop", "reset"):
                 rules += self._rules(cut, host)
         # One transaction: the filter is never seen half made.
-        script = (f"table inet {FILTER_TABLE}\n"
-                  f"delete table inet {FILTER_TABLE}\n"
-                  f"table inet {FILTER_TABLE} {{\n"
-                  "  chain arriving { type filter hook input priority 0; policy accept;\n"
-                  + "".join(f"    {rule}\n" for rule in rules) + "  }\n}\n")
-        subprocess.run(["ip", "netns", "exec", host.namespace, "nft", "-f", "-"], input=script,
-                       text=True, check=True)
+        return (f"table inet {FILTER_TABLE}\n"
+                f"delete table inet {FILTER_TABLE}\n"
+                f"table inet {FILTER_TABLE} {{\n"
+                "  chain arriving { type filter hook input priority 0; policy accept;\n"
+                + "".join(f"    {rule}\n" for rule in rules) + "  }\n}\n")
+
+    def _filter(self, host):
+        subprocess.run(["ip", "netns", "exec", host.namespace, "nft", "-f", "-"],
+                       input=self._script(host), text=True, check=True)
 
     def _rules(self, cut, host):
         match = f"iifname {NETWORKS[cut.network][0]}"
