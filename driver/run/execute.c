@@ -20,11 +20,10 @@
 /* Whoever asks must have the answer, or none, before the engine asks anew. */
 G_STATIC_ASSERT(CONNECT_MS + PEER_ANSWER_MS < SESSION_ASK_DEADLINE_MS);
 /* Where nobody answers, how often it is tried anew: by this part of the time that the pause has
- * lasted already, so that an outage costs the guest hardly a thousandth more than it must; a SYN
- * and a tenth of a millisecond of this host each. Never so seldom that a person thinks it asleep.
- */
+ * lasted already, a SYN and a tenth of a millisecond of this host each; not so often that it could
+ * be taken for an attack, nor so seldom that a person thinks it asleep. */
 #define AGAIN_PART   1000
-#define AGAIN_MIN_MS 5
+#define AGAIN_MIN_MS 20
 #define AGAIN_MAX_MS 400
 /* A person's pause is told to the destination, over every way there is, until it has heard it. */
 #define TELL_AGAIN_MS 500
