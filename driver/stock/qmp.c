@@ -77,17 +77,14 @@ end(gpointer vm)
     symbols.virDomainObjEndAPI(&vm);
 }
 
-/* @oob_json: what to send where the monitor has out-of-band commands, or NULL. */
+/* @oob_json: what to send where the monitor has out-of-band commands, or NULL. In a job. */
 static char *
-send(virDomainPtr dom, const char *json, const char *oob_json, GError **error)
+send(virDomainPtr dom, gpointer vm, const char *json, const char *oob_json, GError **error)
 {
-    gpointer vm = begin(dom, error);
     char *reply = NULL;
     gpointer monitor;
     int result;
 
-    if (!vm)
-        return NULL;
     /* The monitor stays: only a job may close it, and ours is the one that runs. */
     symbols.qemuDomainObjEnterMonitor(vm);
     monitor = symbols.qemuDomainGetMonitor(vm);
@@ -102,19 +99,86 @@ send(virDomainPtr dom, const char *json, const char *oob_json, GError **error)
                     _("QEMU's monitor of domain %1$s failed: %2$s"), virDomainGetName(dom),
                     message);
     }
-    end(vm);
     return result < 0 ? NULL : reply;
+}
+
+/* A job for one command. */
+static char *
+send_alone(virDomainPtr dom, const char *json, const char *oob_json, GError **error)
+{
+    gpointer vm = begin(dom, error);
+    char *reply;
+
+    if (!vm)
+        return NULL;
+    reply = send(dom, vm, json, oob_json, error);
+    end(vm);
+    return reply;
 }
 
 char *
 qmp_execute(virDomainPtr dom, const char *json, GError **error)
 {
     virErrorPtr saved = stock_error_save();
-    g_autofree char *reply = send(dom, json, NULL, error);
+    g_autofree char *reply = send_alone(dom, json, NULL, error);
     gboolean ok = reply && qmp_parse_reply(reply, error);
 
     stock_error_restore(saved);
     return ok ? g_steal_pointer(&reply) : NULL;
+}
+
+/* --- several commands --- */
+
+struct QmpJob {
+    virDomainPtr dom;
+    gpointer vm; /* locked, but while a command is under way */
+};
+
+QmpJob *
+qmp_job_begin(virDomainPtr dom, GError **error)
+{
+    virErrorPtr saved = stock_error_save();
+    gpointer vm = begin(dom, error);
+    QmpJob *job = NULL;
+
+    if (vm) {
+        job = g_new(QmpJob, 1);
+        job->dom = dom;
+        job->vm = vm;
+        virDomainRef(dom);
+    }
+    stock_error_restore(saved);
+    return job;
+}
+
+char *
+qmp_job_execute(QmpJob *job, const char *json, GError **error)
+{
+    virErrorPtr saved = stock_error_save();
+    g_autofree char *reply = NULL;
+    gboolean ok;
+
+    if (stock_domain_is_active(job->vm) && symbols.qemuDomainGetMonitor(job->vm))
+        reply = send(job->dom, job->vm, json, NULL, error);
+    else
+        set_inactive_error(job->dom, error);
+    ok = reply && qmp_parse_reply(reply, error);
+    stock_error_restore(saved);
+    return ok ? g_steal_pointer(&reply) : NULL;
+}
+
+void
+qmp_job_end(QmpJob *job)
+{
+    virErrorPtr saved;
+
+    if (!job)
+        return;
+    saved = stock_error_save();
+    end(job->vm);
+    virDomainFree(job->dom);
+    g_free(job);
+    stock_error_restore(saved);
 }
 
 /* A reference to the domain's monitor; NULL with @error set when there is none. */
@@ -147,7 +211,7 @@ execute_oob_in_job(virDomainPtr dom, const char *command, const char *arguments,
     g_autofree char *json = g_strdup_printf("{\"execute\": %s%s", name, rest);
     g_autofree char *oob_json = g_strdup_printf("{\"exec-oob\": %s%s", name, rest);
 
-    return send(dom, json, oob_json, error);
+    return send_alone(dom, json, oob_json, error);
 }
 
 char *

@@ -41,6 +41,19 @@ typedef enum {
 char *qmp_execute(virDomainPtr dom, const char *json, GError **error);
 
 /**
+ * QmpJob: several in-band commands, with nobody else's between them
+ *
+ * As long as it lasts libvirt begins no other job of the domain: nobody sees what is half done.
+ * Begun and ended on one thread, within moments.
+ */
+typedef struct QmpJob QmpJob;
+QmpJob *qmp_job_begin(virDomainPtr dom, GError **error);
+/** As qmp_execute(); QMP_ERROR_INACTIVE when QEMU has ended since. */
+char *qmp_job_execute(QmpJob *job, const char *json, GError **error);
+void qmp_job_end(QmpJob *job);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpJob, qmp_job_end)
+
+/**
  * qmp_execute_oob:
  * @command: "migrate-recover", "migrate-pause", ...: one that QEMU allows out of band
  * @arguments: (nullable): a JSON object

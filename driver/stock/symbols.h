@@ -41,6 +41,10 @@
     X(virJSONValueObjectGetNumberUlong, int, (void *object, const char *key,                       \
         unsigned long long *value))                                                                \
     X(virJSONValueObjectGetString, const char *, (void *object, const char *key))                  \
+    X(virJSONValueObjectGetArray, void *, (void *object, const char *key))                         \
+    X(virJSONValueObjectGetBoolean, int, (void *object, const char *key, bool *value))             \
+    X(virJSONValueArraySize, size_t, (const void *array))                                          \
+    X(virJSONValueArrayGet, void *, (void *array, unsigned int element))                           \
     X(virConfReadFile, void *, (const char *path, unsigned int flags))                             \
     X(virConfFree, int, (void *conf))                                                              \
     X(virConfGetValueUInt, int, (void *conf, const char *name, unsigned int *value))               \
