@@ -1,0 +1,48 @@
+/*
+ * view.h: the dirty bitmaps of a QEMU, as it tells of them
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <glib.h>
+
+/** One named bitmap; BlockDirtyInfo of QEMU's qapi/block-core.json, and where it is. */
+typedef struct {
+    char *node; /* the block node's name */
+    char *name;
+    guint64 granularity_bytes;
+    gboolean active;    /* its node is: this host may write to the image */
+    gboolean recording; /* enabled: marks what is written */
+    gboolean busy;      /* an operation of QEMU's has it; it cannot be changed */
+    gboolean persistent;
+    gboolean inconsistent;
+    gboolean on_stream; /* in the mapping of the last migration, see view_parse() */
+} Bitmap;
+
+void bitmap_free(Bitmap *bitmap);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bitmap, bitmap_free)
+
+#define VIEW_ERROR (view_error_quark())
+GQuark view_error_quark(void);
+typedef enum {
+    VIEW_ERROR_REPLY, /* not the answer to that command */
+} ViewError;
+
+/**
+ * view_parse:
+ * @nodes: the answer to query-named-block-nodes
+ * @parameters: the answer to query-migrate-parameters; its block-bitmap-mapping stays when the
+ *   migration is over, also when libvirt resets the rest (qemuMigrationParamsReset(),
+ *   src/qemu/qemu_migration_params.c, 9.0.0 and 11.3.0)
+ *
+ * Returns: (element-type Bitmap) (transfer full): in QEMU's order; NULL with @error set.
+ */
+GPtrArray *view_parse(const char *nodes, const char *parameters, GError **error);
+
+/** view_has_mapping: whether there is a mapping with any bitmap in it; view_parse()'s @parameters.
+ */
+gboolean view_has_mapping(const char *parameters);
+
+/** The bitmap, borrowed; NULL if there is none. */
+const Bitmap *view_find(const GPtrArray *view, const char *node, const char *name);
