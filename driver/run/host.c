@@ -6,6 +6,7 @@
 #include "run/host.h"
 
 #include "run/addresses.h"
+#include "run/bitmaps.h"
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/observe.h"
@@ -259,6 +260,7 @@ connect_job(gpointer unused, gpointer unused_too)
 
     if (connection) {
         restore_take_up(connection);
+        bitmaps_repair_all(connection);
         virConnectClose(connection);
     } else {
         g_warning("no connection of our own to %s (%s): it is tried again with the next migration",

@@ -142,6 +142,7 @@ gboolean migration_wait(Migration *migration,
 
 /**
  * migration_poll: waits for something that nobody tells, by looking for it
+ * @migration: (nullable): for @reached
  * @reached: called without any lock; may call libvirt
  *
  * Looks often, for as long as a minute; ends at once when the daemon stops. FALSE if in vain.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "model/cookie.h"
+#include "run/bitmaps.h"
 #include "run/host.h"
 #include "run/introduce.h"
 #include "run/migration.h"
@@ -132,6 +133,16 @@ name_migration(Migration *migration, char **cookie, int *length)
                   migration_get_id(migration), error->message);
 }
 
+/* libvirt sends bitmaps only where it copies storage (qemuMigrationSrcBeginPhase(),
+ * src/qemu/qemu_migration.c, 9.0.0 and 11.3.0). Before the client hears of the failure, and may
+ * make a backup. */
+static void
+repair_bitmaps(virDomainPtr dom, unsigned int flags)
+{
+    if (flags & (VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC))
+        bitmaps_repair(dom);
+}
+
 int
 phases_perform(virDomainPtr dom,
                virTypedParameterPtr params,
@@ -160,22 +171,23 @@ phases_perform(virDomainPtr dom,
     }
     rc = TABLE_STOCK(domainMigratePerform3Params)(dom, NULL, params, nparams, cookiein, cookieinlen,
                                                   cookieout, cookieoutlen, flags);
-    if (!migration)
-        return rc;
     if (rc == 0) {
-        name_migration(migration, cookieout, cookieoutlen);
+        if (migration)
+            name_migration(migration, cookieout, cookieoutlen);
         return rc;
     }
     /* The guest may run on the destination already: a failure would make the client cancel Finish,
      * and the destination would be destroyed. Finish decides. */
-    if (migration_state_is_postcopy(outcome_fetch_state(migration))) {
+    if (migration && migration_state_is_postcopy(outcome_fetch_state(migration))) {
         g_message("migration %s: Perform ended early in postcopy: %s", migration_get_id(migration),
                   virGetLastErrorMessage());
         virResetLastError();
         name_migration(migration, cookieout, cookieoutlen);
         return 0;
     }
-    outcome_tell(migration, EVENT_CALL_FAILED);
+    repair_bitmaps(dom, flags);
+    if (migration)
+        outcome_tell(migration, EVENT_CALL_FAILED);
     return rc;
 }
 

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Backups as a backup client makes them: a full one with a checkpoint, incremental ones on top of
+it, and the proof that together they are the disk."""
+import json
+import os
+
+from .wait import wait
+
+BACKUP = """\
+<domainbackup mode='push'>
+  {incremental}
+  <disks>
+    <disk name='vda' backup='yes' type='file'>
+      <driver type='qcow2'/>
+      <target file='{target}'/>
+    </disk>
+  </disks>
+</domainbackup>
+"""
+CHECKPOINT = "<domaincheckpoint><name>{name}</name></domaincheckpoint>\n"
+
+
+class Backups:
+    """The backups of a guest, oldest first; they are on storage that every host has.
+
+    A chain is begun by `full`; `incremental` adds what was written since a checkpoint of it.
+    """
+
+    def __init__(self, lab, guest):
+        self.lab = lab
+        self.guest = guest
+        self.count = 0
+        self.base = None
+
+    def _write(self, name, text):
+        path = os.path.join(self.lab.shared, name)
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+        return path
+
+    def _begin(self, host, checkpoint, since, check):
+        self.count += 1
+        target = os.path.join(self.lab.shared, f"{self.guest}-backup-{self.count}.qcow2")
+        words = ["backup-begin", str(self.guest), self._write("backup.xml", BACKUP.format(
+            target=target, incremental=f"<incremental>{since}</incremental>" if since else ""))]
+        if checkpoint:
+            words.append(self._write("checkpoint.xml", CHECKPOINT.format(name=checkpoint)))
+        return host.virsh(*words, check=check), target
+
+    def _wait(self, host):
+        wait(lambda: host.jobinfo(self.guest).get("Job type") == "None", 60, "the backup's end")
+        done = host.jobinfo(self.guest, completed=True)
+        assert (done["Operation"], done["Job type"]) == ("Backup", "Completed"), done
+
+    def full(self, host, checkpoint):
+        """A full backup and a checkpoint of the same moment -> its path."""
+        _, self.base = self._begin(host, checkpoint, None, True)
+        self._wait(host)
+        return self.base
+
+    def incremental(self, host, since, checkpoint=None):
+        """What was written since a checkpoint, laid over the full backup -> its path."""
+        _, target = self._begin(host, checkpoint, since, True)
+        self._wait(host)
+        self.lab.command("qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-F", "qcow2",
+                         "-b", self.base, target)
+        return target
+
+    def refused(self, host, since):
+        """What libvirt says to an incremental backup that it refuses."""
+        result, _ = self._begin(host, None, since, False)
+        assert not result.ok, "an incremental backup was begun that was to be refused"
+        return result.stderr
+
+    @staticmethod
+    def copied_bytes(lab, path):
+        """How much an incremental backup has of its own."""
+        extents = json.loads(lab.command("qemu-img", "map", "-f", "qcow2", "--output=json",
+                                         path).stdout)
+        return sum(each["length"] for each in extents if each["depth"] == 0 and each["present"])
+
+    def assert_equals_disk(self, path, host):
+        """Byte for byte; of a guest that is paused there, so that nothing is under way."""
+        assert host.domain_state(self.guest) == "paused"
+        self.lab.command("qemu-img", "compare", "-U", "-f", "qcow2", "-F", self.guest.disk_format,
+                         path, host.path(self.guest.disk))
