@@ -6,8 +6,8 @@
  * answer for ever (qemuMigrationAnyConnectionClosed(), src/qemu/qemu_migration.c, 11.3.0); not in
  * postcopy, where libvirt asks QEMU nothing, and brings the migration to its end by itself if it
  * knows in time that the client is gone. Before postcopy a client that is gone must be missed,
- * though: then nobody but us has a reference, which is looked for every second, since libvirt tells
- * nobody on the server's side.
+ * though, when the switch can not be on its way any more: then nobody but us has a reference, which
+ * is looked for every second, since libvirt tells nobody on the server's side.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -19,6 +19,10 @@
 #include "run/migration-priv.h"
 
 #define LOOK_MS 1000
+/* The source's daemon hears of the client's end as well, and cancels; unless the switch is on its
+ * way, which this host hears of last. TCP brings it within its first retransmissions. A source that
+ * is gone with its client is not waited for any longer: libvirt would let go of it at once. */
+#define LOOKS_MAX 10
 
 /* Closing runs libvirt's callbacks, which may stop a QEMU. */
 static void
@@ -55,6 +59,16 @@ is_client_gone(Migration *migration)
     return gone;
 }
 
+/* Whether the guest may be on its way here, without anybody here knowing. */
+static gboolean
+may_switch(const Migration *migration)
+{
+    MigrationState state = session_get_state(migration->session);
+
+    return migration->role == ROLE_DESTINATION && (migration->flags & VIR_MIGRATE_POSTCOPY) &&
+           (state == STATE_PRECOPY_ACTIVE || state == STATE_SWITCHOVER);
+}
+
 static gboolean
 look_cb(gpointer opaque)
 {
@@ -63,7 +77,12 @@ look_cb(gpointer opaque)
     if (migration->role == ROLE_DESTINATION &&
         session_get_owner(migration->session) == OWNER_DESTINATION)
         return G_SOURCE_CONTINUE;
-    if (is_client_gone(migration)) {
+    if (!is_client_gone(migration)) {
+        migration->looks_in_vain = 0;
+        return G_SOURCE_CONTINUE;
+    }
+    migration->looks_in_vain++;
+    if (!may_switch(migration) || migration->looks_in_vain > LOOKS_MAX) {
         g_message("migration %s: the client is gone", migration->id);
         connection_drop(migration);
     }

@@ -68,6 +68,7 @@ struct Migration {
     GSource *state_timer;
     GSource *give_up_timer;
     GSource *client_timer; /* looks whether the client is still there */
+    guint looks_in_vain;   /* since it is gone */
     Watchdog *watchdog;
     GSource *look_timer;    /* source: with the watchdog */
     gboolean told_unbroken; /* that a silent channel is left to TCP */

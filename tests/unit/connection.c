@@ -46,26 +46,31 @@ test_connection_kept(void)
     world_stop();
 }
 
-/* Before postcopy a client that is gone is missed; after it, its connection is all there is. */
+/* Before postcopy a client that is gone is missed; after it, its connection is all there is. In
+ * between nobody knows for a while. */
 static void
 test_client_gone(void)
 {
     g_autoptr(Policy) policy = policy_default();
-    virConnectPtr clients[2];
+    virConnectPtr clients[3];
     virConnectPtr got;
-    Migration *early, *late;
+    Migration *early, *late, *switching;
 
     world_start();
     early = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest0", policy, 0);
     late = migration_start(ROLE_DESTINATION, NULL, world_domain(1), "guest1", policy, 0);
+    switching = migration_start(ROLE_DESTINATION, NULL, world_domain(2), "guest2", policy,
+                                VIR_MIGRATE_POSTCOPY);
     g_assert_true(migration_claim_finish(late));
-    for (guint i = 0; i < 2; i++) {
+    migration_tell(early, EVENT_QEMU_ACTIVE, 0, NULL);
+    migration_tell(switching, EVENT_QEMU_ACTIVE, 0, NULL);
+    for (guint i = 0; i < 3; i++) {
         clients[i] = virConnectOpen("test:///default");
-        migration_keep_connection(i ? late : early, clients[i]);
+        migration_keep_connection(i == 0 ? switching : i == 1 ? late : early, clients[i]);
     }
     migration_tell(late, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
-    virConnectClose(clients[1]);
-    virConnectClose(clients[0]);
+    for (guint i = 0; i < 3; i++)
+        virConnectClose(clients[i]);
     while ((got = migration_get_connection(early))) {
         virConnectClose(got);
         world_settle();
@@ -73,6 +78,12 @@ test_client_gone(void)
     got = migration_get_connection(late);
     g_assert_true(got == clients[1]);
     virConnectClose(got);
+    /* It was looked at before; the switch was on its way, and is there. */
+    migration_tell(switching, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    got = migration_get_connection(switching);
+    g_assert_true(got == clients[0]);
+    virConnectClose(got);
+    world_drop(switching);
     world_drop(early);
     world_drop(late);
     world_stop();
