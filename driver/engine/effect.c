@@ -16,6 +16,7 @@ static const char *const names[EFFECT_LAST] = {
     [EFFECT_TELL_ENDING] = "tell-ending",
     [EFFECT_ASK_RETURN] = "ask-return",
     [EFFECT_START_POSTCOPY] = "start-postcopy",
+    [EFFECT_TELL_ENDED] = "tell-ended",
     [EFFECT_ABORT] = "abort",
     [EFFECT_LOOK] = "look",
     [EFFECT_KEEP_STOPPED] = "keep-stopped",

@@ -33,6 +33,10 @@ typedef enum {
     /* Source: have QEMU switch to postcopy, as a client's migrateStartPostCopy does. Nothing comes
      * of it if precopy is faster. Ends in QEMU's events or EVENT_SWITCH_FAILED. */
     EFFECT_START_POSTCOPY,
+    /* Source: tell the destination, over all ways, that the migration has failed here. Ends in
+     * EVENT_PEER_OVER or -COMPLETED, when there is nothing left to say, -REFUSED or -UNREACHABLE.
+     */
+    EFFECT_TELL_ENDED,
     /* Source: cancel a migration in precopy. */
     EFFECT_ABORT,
     /* Source: stop the guest, which QEMU runs again although it has run on the destination. */

@@ -37,6 +37,7 @@ typedef enum {
     /* source: libvirt would run the guest here again, without knowing whether it runs there */
     EVENT_RETURN_REQUESTED,
     EVENT_POSTCOPY_ON, /* source: the migration that begins is one that can switch to postcopy */
+    EVENT_SETTLED,     /* source: libvirt has done to the guest here what came of that */
     EVENT_DAEMON_STOPS,
 
     /* a person, or a program on a person's behalf */
@@ -55,6 +56,7 @@ typedef enum {
     EVENT_PEER_ASKS_RUNNING, /* the source wants to know whether the guest runs here */
     EVENT_PEER_PAUSED,       /* a person paused the migration at the source */
     EVENT_PEER_ENDING,       /* the source has sent nearly all, and alone may break the channel */
+    EVENT_PEER_ENDED,        /* the migration has failed at the source, in postcopy */
     EVENT_PEER_RETURN,       /* the source wants the guest back, if it never ran here */
     EVENT_PEER_RETURNED,     /* ... and the answer: it did not and never will */
 

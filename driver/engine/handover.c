@@ -62,8 +62,8 @@ handover_cancel_finish(Session *session, const Event *event)
 void
 handover_reply_returned(Session *session, const Event *event)
 {
-    if (session_get_owner(session) == OWNER_DESTINATION)
-        session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest has run on the destination");
+    if (session_get_owner(session) == OWNER_DESTINATION || session->started)
+        session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest may have run on the destination");
     else
         session_emit(session, EFFECT_REPLY_RETURNED, 0, NULL);
 }
@@ -79,19 +79,41 @@ handover_finish_called(Session *session, const Event *event)
 {
     session->finish_called = TRUE;
     session->changed = TRUE;
-    session->stays = !session->received;
     if (session->state == STATE_POSTCOPY_ACTIVE)
         session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
 }
 
-/* QEMU is done, and the guest has yet to be started: Finish is still waited for, or called by us
- * when its time is up. To end now would close the client's connection, and libvirt would destroy
- * the guest that has left its source. */
+/* QEMU is done, and the guest may have yet to be started: Finish is still waited for, or called by
+ * us when its time is up, and again if it fails. To end now would close the client's connection,
+ * and libvirt would destroy the guest that has left its source. */
 void
 handover_received(Session *session, const Event *event)
 {
     session->received = TRUE;
-    session->stays = !session->finish_called;
+    session->stays = !session->started;
+    /* A daemon that was away has missed the recovery. */
+    if (session->stays && session->state != STATE_POSTCOPY_ACTIVE)
+        session_enter(session, STATE_POSTCOPY_ACTIVE);
+}
+
+/* libvirt has drawn its line under a postcopy migration, which it does also for a guest that nobody
+ * has started (qemuMigrationDstComplete(), src/qemu/qemu_migration.c, 11.3.0). */
+void
+handover_line_drawn(Session *session, const Event *event)
+{
+    handover_received(session, event);
+    if (session->stays && !session->finish_called)
+        session_attend(session);
+}
+
+/* The last that was missing, where all memory is here already. */
+void
+handover_guest_runs(Session *session, const Event *event)
+{
+    session->changed |= !session->started;
+    session->started = TRUE;
+    session_runs(session);
+    session->stays = !session->received;
 }
 
 /* It ended before it started the guest: the next one is ours. */
@@ -105,9 +127,121 @@ handover_finish_failed(Session *session, const Event *event)
 }
 
 /* The source is stopped for good and the guest runs nowhere: the client's word to start it here was
- * lost, or nobody is left to give it. */
+ * lost, or nobody is left to give it. Again, until somebody is at it or it runs. */
 void
 handover_finish_overdue(Session *session, const Event *event)
 {
+    if (session->finish_called || session->started)
+        return;
     session_emit(session, EFFECT_FINISH, 0, NULL);
+    session_attend(session);
+}
+
+/* --- a source that is further than its destination --- */
+
+/* The source has switched and lost its channel. What it had sent is on its way while its kernel
+ * still sends it again, which Linux does for a socket that was closed for a hundred seconds or so
+ * (tcp_orphan_retries). */
+#define ON_ITS_WAY_USEC (300 * G_USEC_PER_SEC)
+
+/* A reset that only the source has heard of leaves a destination that waits for ever: that ends, as
+ * QEMU ends a destination which has not had its order to run. */
+void
+handover_source_paused_early(Session *session, const Event *event)
+{
+    if (session->asked_early_usec == 0)
+        session->asked_early_usec = event->at_usec;
+    else if (event->at_usec - session->asked_early_usec >= ON_ITS_WAY_USEC)
+        session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+    session_emit(session, EFFECT_REPLY_REFUSED, 0,
+                 "the destination has not had what the source sent at the switch to postcopy");
+}
+
+/* --- the end --- */
+
+gboolean
+session_needs_journal(const Session *session)
+{
+    return !migration_state_is_terminal(session->state) || session->untold || session->unsettled;
+}
+
+void
+handover_settled(Session *session, const Event *event)
+{
+    session->changed |= session->unsettled;
+    session->unsettled = FALSE;
+}
+
+gboolean
+session_is_untold(const Session *session)
+{
+    return session->untold;
+}
+
+void
+handover_tell_ended(Session *session, const Event *event)
+{
+    if (!session->untold)
+        return;
+    session_emit(session, EFFECT_TELL_ENDED, 0, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, SESSION_ASK_DEADLINE_MS, NULL);
+}
+
+void
+handover_end(Session *session, MigrationState from)
+{
+    session->unsettled = session->return_wanted;
+    /* At the switchover, and whenever nobody looked, QEMU may have been further. */
+    if (session->state != STATE_FAILED || session->role != ROLE_SOURCE || session->paths == 0 ||
+        (from < STATE_SWITCHOVER && !session->restored))
+        return;
+    session->untold = TRUE;
+    session->failures = 0;
+    handover_tell_ended(session, NULL);
+}
+
+void
+handover_ended_untold(Session *session, const Event *event)
+{
+    if (!session->untold)
+        return;
+    session->failures++;
+    session_emit(session, EFFECT_START_STATE_TIMER, session_get_backoff_ms(session), NULL);
+}
+
+void
+handover_ended_told(Session *session, const Event *event)
+{
+    session->changed |= session->untold;
+    session->untold = FALSE;
+    session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
+}
+
+/* What is missing will never come: the guest stays as it is, which is stock libvirt's "post-copy
+ * failed", and whoever waits for its end has it. */
+void
+handover_source_ended(Session *session, const Event *event)
+{
+    static const char text[] = "the migration has failed on the source while the destination still "
+                               "needed memory from it";
+
+    if (!*session->message) {
+        g_free(session->message);
+        session->message = g_strdup(text);
+    }
+    session_emit(session, EFFECT_REPLY_OVER, 0, text);
+}
+
+/* What the source had sent may be on its way, and may be all that is missing; the channel's end
+ * tells. The source says it again. */
+void
+handover_source_ended_active(Session *session, const Event *event)
+{
+    if (session->received) {
+        session_emit(session, EFFECT_REPLY_COMPLETED, 0, NULL);
+        return;
+    }
+    if (session_may_break(session) || session_has_loaded(session))
+        session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+    session_emit(session, EFFECT_REPLY_REFUSED, 0, "it is not known yet");
 }

@@ -32,13 +32,18 @@ struct Session {
     gboolean armed_used;        /* ... and the source has been told */
     gboolean finish_called;     /* destination: somebody starts the guest */
     gboolean received;          /* destination: all memory is here */
-    gboolean running;           /* the guest is known to run on the destination */
-    guint remains_kib;      /* source, active: memory to be sent at the last look; 0: none yet */
-    gboolean ending;        /* destination, active: the source has sent nearly all */
-    gboolean kept_stopped;  /* source, failed: QEMU has run the guest again, and was stopped */
-    gboolean running_asked; /* destination: the source waits to be told so */
-    gboolean postcopy_on;   /* source: QEMU can switch to postcopy */
-    gboolean switch_asked;  /* source: ... and was told to */
+    gboolean running;           /* the destination's QEMU is known to have its order to run */
+    gboolean started;           /* destination: and its vCPUs were started */
+    guint remains_kib;       /* source, active: memory to be sent at the last look; 0: none yet */
+    gboolean ending;         /* destination, active: the source has sent nearly all */
+    gboolean kept_stopped;   /* source, failed: QEMU has run the guest again, and was stopped */
+    gboolean running_asked;  /* destination: the source waits to be told so */
+    gboolean postcopy_on;    /* source: QEMU can switch to postcopy */
+    gboolean switch_asked;   /* source: ... and was told to */
+    gint64 asked_early_usec; /* destination: when a paused source first asked in precopy; 0: not */
+    gboolean restored;       /* and QEMU may be further than it knows */
+    gboolean untold;         /* source, failed: the destination does not know yet */
+    gboolean unsettled;     /* source, over: the guest has yet to go on, or to be destroyed, here */
     gboolean return_wanted; /* source: until the destination has said whether it started it */
     guint failures;         /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
@@ -86,6 +91,8 @@ extern const gsize n_transitions;
 /** The row for what may happen, or NULL: the first that fits. */
 const Transition *transition_find(MigrationRole role, MigrationState state, EventType event);
 
+/** The one place where the state changes. */
+void session_enter(Session *session, MigrationState to);
 void session_emit(Session *session, EffectType type, guint number, const char *text);
 /** Adds what is so now to the history. */
 void session_note(Session *session);
@@ -99,6 +106,8 @@ void session_ask_later(Session *session);
 void session_ask_running(Session *session);
 /** Destination, where it runs: answer that, if asked. */
 void session_reply_running(Session *session);
+/** The destination's QEMU has its order to run. */
+void session_runs(Session *session);
 /** Has the channel watched, where there is a use and no harm in it. */
 void session_watch(Session *session);
 /** Source, at the switchover: ask whether the guest was started. */
@@ -115,5 +124,7 @@ void session_switch_failed(Session *session, const Event *event);
 void session_attend(Session *session);
 /** The pause is a person's from now on. */
 void session_pause_by_person(Session *session);
+/** How long to wait after so many failures in a row. */
+guint session_get_backoff_ms(Session *session);
 /** Whether the session brings a pause to its end without being asked. */
 gboolean session_recovers_itself(const Session *session);

@@ -2,12 +2,13 @@
  * session.c: one migration on one host, decided
  *
  * How it works: session_step() looks the event up in the table of transitions.c, lets the row's
- * action work on the session, and enters the row's state; enter() is the one place where the state
- * changes. To end a pause the source asks the destination to listen, over one of its addresses
- * after the other, and resumes at the port it is told; the destination only answers.
+ * action work on the session, and enters the row's state; session_enter() is the one place where
+ * the state changes. To end a pause the source asks the destination to listen, over one of its
+ * addresses after the other, and resumes at the port it is told; the destination only answers.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "engine/handover-priv.h"
 #include "engine/session-priv.h"
 
 /* Enough for the pauses of a bad night; D-Bus messages and status files stay small. */
@@ -91,6 +92,9 @@ session_remember(const Session *session, SessionMemory *memory)
         .gave_up = session->gave_up,
         .finish_called = session->finish_called,
         .running = session->running,
+        .started = session->started,
+        .untold = session->untold,
+        .unsettled = session->unsettled,
         .armed_port = session->armed_port,
         .pauses = session->pauses,
         .recoveries = session->recoveries,
@@ -109,8 +113,15 @@ session_restore(Session *session, const SessionMemory *memory, gint64 at_usec)
     session->reason = memory->reason;
     session->wanted = memory->wanted;
     session->gave_up = memory->gave_up;
-    session->finish_called = memory->finish_called;
     session->running = memory->running;
+    session->restored = TRUE;
+    session->started = memory->started;
+    session->untold = memory->untold;
+    session->unsettled = memory->unsettled;
+    /* Whoever was at it went with the daemon. Before postcopy libvirt settles what is left of it.
+     */
+    session->finish_called =
+        memory->finish_called && (memory->started || !migration_state_is_postcopy(memory->state));
     session->armed_port = memory->armed_port;
     session->pauses = memory->pauses;
     session->recoveries = memory->recoveries;
@@ -185,8 +196,8 @@ jitter(Session *session, guint interval_ms)
     return interval_ms * 3 / 4 + (guint)((guint64)interval_ms * (session->random >> 16) / 131072u);
 }
 
-static guint
-backoff_ms(Session *session)
+guint
+session_get_backoff_ms(Session *session)
 {
     guint shift = MIN(session->failures - 1, BACKOFF_SHIFT_MAX);
     guint64 interval_ms = (guint64)session->policy->min_interval_ms << shift;
@@ -244,7 +255,7 @@ session_ask_later(Session *session)
         return;
     }
     session->path = (session->path + 1) % session->paths;
-    wait_ms = backoff_ms(session);
+    wait_ms = session_get_backoff_ms(session);
     session_emit(session, EFFECT_START_STATE_TIMER, wait_ms, NULL);
     set_next_attempt(session, session->now_usec + (gint64)wait_ms * 1000);
 }
@@ -389,7 +400,7 @@ session_attend(Session *session)
             session_emit(session, EFFECT_START_STATE_TIMER, LOOK_INTERVAL_MS, NULL);
         break;
     case STATE_POSTCOPY_ACTIVE:
-        if (session->role == ROLE_DESTINATION && !session->finish_called)
+        if (session->role == ROLE_DESTINATION && !session->finish_called && !session->started)
             session_emit(session, EFFECT_START_STATE_TIMER, FINISH_DEADLINE_MS, NULL);
         if (session->role == ROLE_SOURCE && session->paths > 0 && !session->running)
             session_ask_running(session);
@@ -421,8 +432,8 @@ pause_overtaken(Session *session)
 }
 
 /* The one place where the state changes. */
-static void
-enter(Session *session, MigrationState to)
+void
+session_enter(Session *session, MigrationState to)
 {
     MigrationState from = session->state;
 
@@ -462,6 +473,7 @@ enter(Session *session, MigrationState to)
         session_emit(session, EFFECT_UNWATCH, 0, NULL);
         session_emit(session, EFFECT_STOP_GIVE_UP_TIMER, 0, NULL);
         session_emit(session, EFFECT_END, 0, NULL);
+        handover_end(session, from);
         break;
     default:
         break;
@@ -483,7 +495,7 @@ session_step(Session *session, const Event *event, GArray *effects)
     if (row->action)
         row->action(session, event);
     if (row->to != STATE_SAME && row->to != session->state && !session->stays)
-        enter(session, row->to);
+        session_enter(session, row->to);
     session->effects = NULL;
     return session->changed;
 }

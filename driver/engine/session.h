@@ -71,6 +71,9 @@ typedef struct {
     gboolean gave_up;
     gboolean finish_called;
     gboolean running;
+    gboolean started;
+    gboolean untold;
+    gboolean unsettled;
     guint armed_port;
     guint pauses;
     guint recoveries;
@@ -141,6 +144,13 @@ gboolean session_may_break(const Session *session);
 /** Source: whether the guest is stopped until the destination has said whether it runs there. */
 gboolean session_wants_return(const Session *session);
 gboolean session_holds_callers(const Session *session);
+
+/** Source: whether it has failed in postcopy, and the destination, which may wait for it, has still
+ * to be told. */
+gboolean session_is_untold(const Session *session);
+
+/** Whether anything is left to be done, also after the end. */
+gboolean session_needs_journal(const Session *session);
 
 /** Whether a pause that a person asked for has yet to come. */
 gboolean session_is_pausing(const Session *session);

@@ -268,10 +268,20 @@ arm(Session *session, const Event *event)
     session_arm(session, event->number);
 }
 
+static void
+reply_completed(Session *session, const Event *event)
+{
+    session_emit(session, EFFECT_REPLY_COMPLETED, 0, NULL);
+}
+
 /* The source has lost a channel that still looks alive from here. */
 static void
 arm_after_break(Session *session, const Event *event)
 {
+    if (session->received) {
+        reply_completed(session, event);
+        return;
+    }
     if (!session_may_break(session) && !session_has_loaded(session)) {
         session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest does not run there yet");
         return;
@@ -332,21 +342,9 @@ arm_failed(Session *session, const Event *event)
 }
 
 static void
-reply_completed(Session *session, const Event *event)
-{
-    session_emit(session, EFFECT_REPLY_COMPLETED, 0, NULL);
-}
-
-static void
 reply_over(Session *session, const Event *event)
 {
     session_emit(session, EFFECT_REPLY_OVER, 0, "the migration has failed on the destination");
-}
-
-static void
-reply_early(Session *session, const Event *event)
-{
-    session_emit(session, EFFECT_REPLY_REFUSED, 0, "the migration is not in postcopy");
 }
 
 /* Not before it runs: the source learns it within the time of one packet. */
@@ -359,8 +357,8 @@ asked_running(Session *session, const Event *event)
 }
 
 /* From now on a break of the channel is a pause. */
-static void
-runs(Session *session, const Event *event)
+void
+session_runs(Session *session)
 {
     if (session->running)
         return;
@@ -374,7 +372,7 @@ static void
 peer_runs(Session *session, const Event *event)
 {
     session_emit(session, EFFECT_STOP_STATE_TIMER, 0, NULL);
-    runs(session, event);
+    session_runs(session);
 }
 
 static void
@@ -461,11 +459,11 @@ const Transition transitions[] = {
     { BOTH,        S(CANCELLED),          EVENT_CALL_FAILED,                 STATE_SAME,                   take_message },
     { BOTH,        PRECOPY,               EVENT_CALL_CANCELLED,              STATE_CANCELLED,              keep_message },
 
-    { DESTINATION, PRECOPY,               EVENT_FINISH_CALLED,               STATE_SAME,                   handover_finish_called },
-    { DESTINATION, POSTCOPY,              EVENT_FINISH_CALLED,               STATE_COMPLETED,              handover_finish_called },
+    { DESTINATION, ALIVE,                 EVENT_FINISH_CALLED,               STATE_SAME,                   handover_finish_called },
     { DESTINATION, POSTCOPY,              EVENT_FINISH_FAILED,               STATE_SAME,                   handover_finish_failed },
     { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   handover_finish_overdue },
     { DESTINATION, PRECOPY,               EVENT_GUEST_STARTED,               STATE_COMPLETED,              NULL },
+    { DESTINATION, POSTCOPY,              EVENT_GUEST_STARTED,               STATE_COMPLETED,              handover_line_drawn },
 
     /* the policy's switch to postcopy */
     { SOURCE,      S(SETUP),              EVENT_POSTCOPY_ON,                 STATE_SAME,                   session_switch_on },
@@ -491,7 +489,7 @@ const Transition transitions[] = {
                                           EVENT_PEER_RETURN,                 STATE_SAME,                   handover_reply_returned },
 
     /* whether the guest runs on the destination: only then may the channel be broken */
-    { DESTINATION, CHANNEL,               EVENT_QEMU_RESUME,                 STATE_SAME,                   runs },
+    { DESTINATION, POSTCOPY,              EVENT_QEMU_RESUME,                 STATE_COMPLETED,              handover_guest_runs },
     { DESTINATION, ALIVE,                 EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   asked_running },
     { DESTINATION, S(COMPLETED),          EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   reply_completed },
     { DESTINATION, S(FAILED) | S(CANCELLED),
@@ -503,6 +501,22 @@ const Transition transitions[] = {
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   ask_running },
     { SOURCE,      S(POSTCOPY_ACTIVE) | S(POSTCOPY_PAUSED),
                                           EVENT_PEER_OVER,                   STATE_FAILED,                 keep_message },
+
+    { SOURCE,      OVER,                  EVENT_SETTLED,                     STATE_SAME,                   handover_settled },
+
+    /* a source that has failed tells a destination that may wait for it, until that knows */
+    { SOURCE,      S(FAILED),             EVENT_TIMER_STATE,                 STATE_SAME,                   handover_tell_ended },
+    { SOURCE,      S(FAILED),             EVENT_RESTORED,                    STATE_SAME,                   handover_tell_ended },
+    { SOURCE,      S(FAILED),             EVENT_PEER_REFUSED,                STATE_SAME,                   handover_ended_untold },
+    { SOURCE,      S(FAILED),             EVENT_PEER_UNREACHABLE,            STATE_SAME,                   handover_ended_untold },
+    { SOURCE,      S(FAILED),             EVENT_PEER_OVER,                   STATE_SAME,                   handover_ended_told },
+    { SOURCE,      S(FAILED),             EVENT_PEER_COMPLETED,              STATE_SAME,                   handover_ended_told },
+    { DESTINATION, PRECOPY,               EVENT_PEER_ENDED,                  STATE_SAME,                   handover_source_paused_early },
+    { DESTINATION, CHANNEL,               EVENT_PEER_ENDED,                  STATE_SAME,                   handover_source_ended_active },
+    { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_PEER_ENDED,                  STATE_FAILED,                 handover_source_ended },
+    { DESTINATION, S(COMPLETED),          EVENT_PEER_ENDED,                  STATE_SAME,                   reply_completed },
+    { DESTINATION, S(FAILED) | S(CANCELLED),
+                                          EVENT_PEER_ENDED,                  STATE_SAME,                   reply_over },
 
     /* a daemon that was restarted */
     { BOTH,        POSTCOPY,              EVENT_RESTORED,                    STATE_SAME,                   restored },
@@ -528,7 +542,7 @@ const Transition transitions[] = {
     /* ... and the destination answers */
     { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_PEER_RECOVER,                STATE_SAME,                   arm },
     { DESTINATION, CHANNEL,               EVENT_PEER_RECOVER,                STATE_SAME,                   arm_after_break },
-    { DESTINATION, PRECOPY,               EVENT_PEER_RECOVER,                STATE_SAME,                   reply_early },
+    { DESTINATION, PRECOPY,               EVENT_PEER_RECOVER,                STATE_SAME,                   handover_source_paused_early },
     { DESTINATION, S(COMPLETED),          EVENT_PEER_RECOVER,                STATE_SAME,                   reply_completed },
     { DESTINATION, S(FAILED) | S(CANCELLED),
                                           EVENT_PEER_RECOVER,                STATE_SAME,                   reply_over },

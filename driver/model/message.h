@@ -37,6 +37,7 @@ typedef enum {
     MESSAGE_RECOVER = 1,     /* listen for a resumed migration */
     MESSAGE_PAUSED = 2,      /* a person paused it: do not hold the client's call */
     MESSAGE_ASK_RUNNING = 3, /* does the guest run there? Answered when it does. */
+    MESSAGE_ENDED = 6,       /* the migration has failed at the source: is it over there as well? */
     MESSAGE_RETURN = 4, /* was the guest of a precopy migration started? It is not to be if not */
     MESSAGE_ENDING = 5, /* nearly all is sent: do not break the channel by yourself */
     /* the destination answers */

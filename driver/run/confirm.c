@@ -108,5 +108,7 @@ confirm_call(virDomainPtr dom,
         outcome_tell(migration, EVENT_CALL_COMPLETED);
     else if (!migration_state_is_postcopy(outcome_fetch_state(migration)))
         outcome_tell(migration, EVENT_CALL_FAILED);
+    if (rc == 0)
+        migration_post(migration, EVENT_SETTLED, 0, NULL);
     return rc;
 }

@@ -84,7 +84,8 @@ ask_done(
         g_free(migration->resume_host);
         migration->resume_host = g_strdup(host);
     }
-    if (answer && answer->type == MESSAGE_REFUSED && !migration->wants_return)
+    if (answer && answer->type == MESSAGE_REFUSED && !migration->wants_return &&
+        !session_is_untold(migration->session))
         g_message("migration %s: the destination cannot recover it now: %s", migration->id,
                   answer->text);
     if (answer)
@@ -184,6 +185,14 @@ tell_peer(Migration *migration)
 {
     if (migration->paths->len > 0)
         call_peer(migration, migration->paths->len, 0, MESSAGE_PAUSED, tell_done);
+}
+
+/* Likewise: somebody waits there for this. */
+static void
+tell_ended(Migration *migration)
+{
+    if (migration->paths->len > 0)
+        call_peer(migration, migration->paths->len, 0, MESSAGE_ENDED, ask_done);
 }
 
 static gboolean
@@ -504,6 +513,9 @@ execute(Migration *migration, const Effect *effect)
         break;
     case EFFECT_TELL_ENDING:
         tell_ending(migration);
+        break;
+    case EFFECT_TELL_ENDED:
+        tell_ended(migration);
         break;
     case EFFECT_RESUME:
         resume(migration, effect->number);

@@ -18,6 +18,7 @@
 #include "run/host.h"
 #include "run/outcome.h"
 #include "run/params.h"
+#include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
 #include "stock/table.h"
@@ -231,33 +232,96 @@ make_persistent(Migration *migration, virConnectPtr connection)
     }
 }
 
-/* What is left of Finish when libvirt knows of no client any more, after a restart: the guest is
- * started, and made persistent if that was asked. libvirt completes the rest unattended. */
-static void
-start_kept(Migration *migration)
+/* What libvirt says of a destination that it has taken up without a client. It draws its line under
+ * one that nobody has started as well, which is stopped by the user then, for all it knows
+ * (qemuMigrationDstComplete(), src/qemu/qemu_migration.c, 11.3.0). */
+typedef struct {
+    int state;
+    int reason;
+    gboolean ended; /* its job */
+} Kept;
+
+static gboolean
+look_at_kept(virDomainPtr dom, Kept *kept)
+{
+    StockJob job = {0};
+
+    if (virDomainGetState(dom, &kept->state, &kept->reason, 0) < 0 || !stock_domain_job(dom, &job))
+        return FALSE;
+    kept->ended = job.async == STOCK_ASYNC_NONE;
+    return TRUE;
+}
+
+static gboolean
+is_kept_unstarted(const Migration *migration, const Kept *kept)
+{
+    return kept->state == VIR_DOMAIN_PAUSED &&
+           !(migration_get_flags(migration) & VIR_MIGRATE_PAUSED) &&
+           (kept->reason == VIR_DOMAIN_PAUSED_POSTCOPY ||
+            kept->reason == VIR_DOMAIN_PAUSED_MIGRATION || kept->reason == VIR_DOMAIN_PAUSED_USER);
+}
+
+/* FALSE if it is to be tried again. */
+static gboolean
+run_kept(Migration *migration, virDomainPtr dom)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = NULL;
+
+    if (!migration_claim_finish(migration))
+        return FALSE;
+    g_warning(
+        "migration %s of domain %s: it was not started before the daemon's restart, and is now",
+        migration_get_id(migration), migration_get_name(migration));
+    reply = qmp_execute(dom, "{\"execute\":\"cont\"}", &error);
+    if (reply)
+        return TRUE;
+    g_warning("migration %s: cannot start domain %s: %s; it is tried again",
+              migration_get_id(migration), migration_get_name(migration), error->message);
+    migration_release_finish(migration);
+    return FALSE;
+}
+
+/* What is left of Finish when libvirt knows of no client any more, after a restart: the guest is
+ * started, unless it was, and made persistent if that was asked. libvirt completes the rest
+ * unattended. */
+static void
+start_kept(Migration *migration, virConnectPtr connection, virDomainPtr dom)
+{
+    Kept kept = {0};
+    gboolean ran = FALSE;
+
+    if (!look_at_kept(dom, &kept))
+        return;
+    if (is_kept_unstarted(migration, &kept)) {
+        if (!run_kept(migration, dom) || !look_at_kept(dom, &kept))
+            return;
+        ran = TRUE;
+    } else if (kept.state == VIR_DOMAIN_RUNNING) {
+        migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
+    } else {
+        return;
+    }
+    /* A command is let through when libvirt has reconnected; before that a job that is missing says
+     * nothing. */
+    if (kept.ended && (ran || kept.reason == VIR_DOMAIN_RUNNING_MIGRATED))
+        migration_post(migration, EVENT_CALL_COMPLETED, 0, NULL);
+    if ((migration_get_flags(migration) & VIR_MIGRATE_PERSIST_DEST) &&
+        virDomainIsPersistent(dom) == 0)
+        make_persistent(migration, connection);
+}
+
+static void
+finish_kept(Migration *migration)
+{
     virConnectPtr connection = host_connect();
     virDomainPtr dom =
         connection ? virDomainLookupByUUID(connection, migration_get_uuid(migration)) : NULL;
 
-    if (dom && is_unstarted(migration, connection) && migration_claim_finish(migration)) {
-        g_warning(
-            "migration %s of domain %s: it was not started before the daemon's restart, and is "
-            "now",
-            migration_get_id(migration), migration_get_name(migration));
-        reply = qmp_execute(dom, "{\"execute\":\"cont\"}", &error);
-        if (!reply) {
-            g_warning("migration %s: cannot start domain %s: %s; it is tried again",
-                      migration_get_id(migration), migration_get_name(migration), error->message);
-            migration_release_finish(migration);
-        } else if (migration_get_flags(migration) & VIR_MIGRATE_PERSIST_DEST) {
-            make_persistent(migration, connection);
-        }
-    }
-    if (dom)
+    if (dom) {
+        start_kept(migration, connection, dom);
         virDomainFree(dom);
+    }
     if (connection)
         virConnectClose(connection);
 }
@@ -307,7 +371,7 @@ finish_ourselves(Migration *migration)
 
     own_init(&own, migration, 0);
     if (!own.dconn) {
-        start_kept(migration);
+        finish_kept(migration);
         return;
     }
     if (!migration_claim_finish(migration))

@@ -61,6 +61,7 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
 {
     Migration *migration =
         migration_new(record->role, record->id, uuid, record->name, policy, record->flags);
+    SessionMemory memory;
 
     migration->secret = record->secret;
     session_restore(migration->session, &record->memory, g_get_real_time());
@@ -69,7 +70,8 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     migration->peer_port = record->peer_port;
     migration->channel.port = record->channel_port;
     migration->undefine = record->undefine;
-    migration->finish_claimed = record->memory.finish_called;
+    session_remember(migration->session, &memory);
+    migration->finish_claimed = memory.finish_called;
     for (char **host = record->hosts; *host; host++)
         migration_put_path(migration, PATH_URI, *host, 0);
     for (char **host = record->names; *host; host++)
@@ -211,7 +213,7 @@ write_journal(Migration *migration)
     /* The file is the domain's: one that was replaced leaves it to its successor. */
     if (!host_get_journal() || current != migration)
         return;
-    if (migration_state_is_terminal(session_get_state(migration->session))) {
+    if (!session_needs_journal(migration->session)) {
         journal_remove(host_get_journal(), migration->status->uuid);
         return;
     }

@@ -81,11 +81,13 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
 
     if (virDomainGetUUID(domain, uuid) < 0 || !(migration = migration_find(uuid)))
         return 0;
-    /* Whatever becomes of Finish: from now on the guest is this host's. */
+    /* Whatever becomes of Finish: from now on the guest is this host's. At the end of postcopy,
+     * whether it runs or not (qemuMigrationDstComplete(), src/qemu/qemu_migration.c, 11.3.0). */
     if (migration->role == ROLE_DESTINATION && event == VIR_DOMAIN_EVENT_RESUMED &&
         detail == VIR_DOMAIN_EVENT_RESUMED_MIGRATED)
         migration_post(migration, EVENT_GUEST_STARTED, 0, NULL);
-    if (event == VIR_DOMAIN_EVENT_RESUMED && detail != VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
+    else if (event == VIR_DOMAIN_EVENT_RESUMED &&
+             detail != VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
     if (event != VIR_DOMAIN_EVENT_STOPPED)
         return 0;
@@ -121,6 +123,7 @@ observe_domains(virConnectPtr connection)
 
 typedef struct {
     PeerQuestion *question;
+    gboolean wants_return;
     guint8 uuid[UUID_BYTES]; /* of the domain */
     MessageType answer;
     const char *text;
@@ -136,20 +139,33 @@ judged_cb(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
+/* A domain that is not here: the guest of precopy may go on at its source. In postcopy it may have
+ * run here, and nobody has it any more. */
 static MessageType
-judge_domain(virDomainPtr domain)
+judge_absence(const Judgement *judgement)
+{
+    return judgement->wants_return ? MESSAGE_RETURNED : MESSAGE_OVER;
+}
+
+static MessageType
+judge_domain(const Judgement *judgement, virDomainPtr domain)
 {
     StockJob job = {0};
-    /* Waits until libvirt has reconnected to its QEMU, or killed it. */
-    g_autofree char *reply = qmp_execute(domain, "{\"execute\":\"query-status\"}", NULL);
+    g_autofree char *reply = NULL;
 
+    /* Still coming in, without a journal that says how: QEMU may be waiting for a page, and is not
+     * asked. */
+    if (stock_domain_job(domain, &job) && job.async == STOCK_ASYNC_IN)
+        return MESSAGE_REFUSED;
+    /* Waits until libvirt has reconnected to its QEMU, or killed it. */
+    reply = qmp_execute(domain, "{\"execute\":\"query-status\"}", NULL);
     if (!stock_domain_job(domain, &job) || !job.active)
-        return MESSAGE_RETURNED;
+        return judge_absence(judgement);
     return reply && job.async == STOCK_ASYNC_NONE ? MESSAGE_COMPLETED : MESSAGE_REFUSED;
 }
 
-/* A source that wants its guest back, and a migration that has ended here before the daemon was
- * restarted: the journal forgets those, libvirt knows where the guest is. */
+/* A migration that has ended here before the daemon was restarted, or was killed with it: the
+ * journal has none of those, libvirt knows where the guest is. */
 static void
 judge_job(gpointer opaque, gpointer unused)
 {
@@ -158,16 +174,27 @@ judge_job(gpointer opaque, gpointer unused)
     virDomainPtr domain = connection ? virDomainLookupByUUID(connection, judgement->uuid) : NULL;
 
     judgement->answer = MESSAGE_REFUSED;
-    judgement->text = "it is not known yet";
+    judgement->text = "it is not known there yet what has become of it";
     if (domain)
-        judgement->answer = judge_domain(domain);
+        judgement->answer = judge_domain(judgement, domain);
     else if (connection && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
-        judgement->answer = MESSAGE_RETURNED;
+        judgement->answer = judge_absence(judgement);
+    if (judgement->answer == MESSAGE_OVER)
+        judgement->text = "the domain is not on the destination any more";
     if (domain)
         virDomainFree(domain);
     if (connection)
         virConnectClose(connection);
     host_post(judged_cb, judgement);
+}
+
+/* An older build does not say which domain. */
+static gboolean
+is_none(const guint8 *uuid)
+{
+    static const guint8 none[UUID_BYTES];
+
+    return memcmp(uuid, none, sizeof(none)) == 0;
 }
 
 static void
@@ -178,13 +205,15 @@ answer_unknown(PeerQuestion *question)
     guint8 uuid[UUID_BYTES];
     guint32 sequence;
 
-    if (message->type != MESSAGE_RETURN || !message_get_subject(message, uuid, &sequence)) {
+    if (message->type >= MESSAGE_ARMED || !message_get_subject(message, uuid, &sequence) ||
+        is_none(uuid)) {
         peer_question_answer(question, MESSAGE_REFUSED, 0,
                              "this migration is not known on the destination");
         return;
     }
     judgement = g_new0(Judgement, 1);
     judgement->question = question;
+    judgement->wants_return = message->type == MESSAGE_RETURN;
     memcpy(judgement->uuid, uuid, sizeof(uuid));
     host_run(judge_job, judgement);
 }
@@ -255,6 +284,10 @@ observe_question(PeerQuestion *question, gpointer opaque)
     case MESSAGE_ASK_RUNNING:
         take_question(migration, question);
         migration_step(migration, EVENT_PEER_ASKS_RUNNING, 0, NULL);
+        break;
+    case MESSAGE_ENDED:
+        take_question(migration, question);
+        migration_step(migration, EVENT_PEER_ENDED, 0, NULL);
         break;
     case MESSAGE_RETURN:
         take_question(migration, question);

@@ -213,6 +213,7 @@ settle_job(gpointer opaque, gpointer unused)
         settle(migration, dom, status->state);
         virDomainFree(dom);
     }
+    migration_post(migration, EVENT_SETTLED, 0, NULL);
 }
 
 static void
@@ -232,13 +233,19 @@ settle_cb(gpointer migration)
 }
 
 void
+outcome_settle_restored(Migration *migration)
+{
+    host_post(settle_cb, migration_ref(migration));
+}
+
+void
 outcome_settle_source(Migration *migration)
 {
     g_message("migration %s of domain %s: nobody confirms it; the destination is asked whether it "
               "has started the guest",
               migration_get_id(migration), migration_get_name(migration));
     migration_tell(migration, EVENT_RETURN_REQUESTED, 0, NULL);
-    host_post(settle_cb, migration_ref(migration));
+    outcome_settle_restored(migration);
 }
 
 void

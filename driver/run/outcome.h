@@ -53,6 +53,8 @@ gboolean outcome_is_active(Migration *migration, virConnectPtr connection);
  * destroys the domain here or lets it run on. Returns at once; not on the engine thread.
  */
 void outcome_settle_source(Migration *migration);
+/** The rest of it, for one whose outcome is known: after a restart. */
+void outcome_settle_restored(Migration *migration);
 
 /** Forgets the domain on the source, once libvirt has ended the migration there. May block. */
 void outcome_undefine_source(Migration *migration);

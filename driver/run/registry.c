@@ -48,6 +48,8 @@ retire_cb(gpointer opaque)
     /* In postcopy nothing is cancelled, but whoever waits must not wait for ever, and what is still
      * on its way here must not set it going again. */
     migration_step(migration, EVENT_QEMU_GONE, 0, "another migration of the domain began");
+    /* Nor is the other host told any more. */
+    migration_step(migration, EVENT_PEER_OVER, 0, NULL);
     execute_end(migration);
     if (!successor)
         host_get_show()->withdraw(migration->status->uuid, migration->role);

@@ -5,6 +5,7 @@
  */
 #include "run/restore.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <libvirt/virterror.h>
@@ -65,10 +66,12 @@ restore_judge(MigrationRole role, MigrationState state, const RestoreSight *sigh
         return role == ROLE_SOURCE ? judge_source(state, sight) : judge_destination(sight);
     if (sight->state != VIR_DOMAIN_RUNNING)
         return EVENT_RESTORED;
+    /* QEMU lets the guest of a source run that has failed, in postcopy too
+     * (migration_iteration_finish(), migration/migration.c, QEMU 10.0). */
     if (role == ROLE_SOURCE)
-        return EVENT_CALL_FAILED;
-    return !sight->has_job && sight->reason == VIR_DOMAIN_RUNNING_MIGRATED ? EVENT_CALL_COMPLETED
-                                                                           : EVENT_RESTORED;
+        return EVENT_QEMU_FAILED;
+    /* libvirt's line under it; its job ends a moment later. */
+    return sight->reason == VIR_DOMAIN_RUNNING_MIGRATED ? EVENT_CALL_COMPLETED : EVENT_RESTORED;
 }
 
 static gboolean
@@ -119,6 +122,15 @@ take_up(Migration *migration, virConnectPtr connection)
     pid_t pid = 0;
     EventType type;
 
+    /* It is over, and the destination is still to be told, or the guest here to be dealt with. */
+    if (migration_state_is_terminal(status->state)) {
+        migration_post(migration, EVENT_RESTORED, 0, NULL);
+        if (status->state != STATE_FAILED)
+            outcome_settle_restored(migration);
+        if (domain)
+            virDomainFree(domain);
+        return;
+    }
     if (domain && !migration_state_is_postcopy(status->state))
         wait_reconnected(domain);
     look(domain, &sight, &pid);
@@ -127,8 +139,12 @@ take_up(Migration *migration, virConnectPtr connection)
               migration->id, migration->name, migration_role_to_string(migration->role),
               migration_state_to_string(status->state), event_type_to_string(type));
     migration_set_channel(migration, pid, 0);
-    if (type == EVENT_RESTORED && migration->role == ROLE_SOURCE)
+    if (type == EVENT_RESTORED && migration->role == ROLE_SOURCE) {
+        /* Whatever QEMU says now comes after the switch, which the journal may not know. */
+        if (!migration_state_is_postcopy(status->state))
+            migration_post(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
         tell_qemu_status(migration, domain);
+    }
     if (type == EVENT_RETURN_REQUESTED && migration_can_ask(migration)) {
         outcome_settle_source(migration);
     } else {
@@ -170,6 +186,22 @@ keep_unfinished(JournalRecord *record)
     record->memory.finish_called = FALSE;
 }
 
+/* A guest whose Finish was called in precopy, and whose QEMU has ended while nobody looked, may
+ * have run, and its source must not go on with what was before. One that libvirt kills has not. */
+static void
+doubt_unfinished(JournalRecord *record)
+{
+    g_autofree char *path = statusfile_get_path(geteuid() == 0, record->name);
+    g_autofree char *text = NULL;
+    pid_t pid = g_file_get_contents(path, &text, NULL, NULL) ? statusfile_get_pid(text) : 0;
+
+    if (pid && kill(pid, 0) == 0)
+        return;
+    g_warning("migration %s: domain %s has ended while it was being started: it may have run here",
+              record->id, record->name);
+    record->memory.started = TRUE;
+}
+
 static void
 restore_one(JournalRecord *record, gpointer opaque)
 {
@@ -183,6 +215,8 @@ restore_one(JournalRecord *record, gpointer opaque)
         return;
     if (record->role == ROLE_DESTINATION && migration_state_is_postcopy(record->memory.state))
         keep_unfinished(record);
+    else if (record->role == ROLE_DESTINATION && record->memory.finish_called)
+        doubt_unfinished(record);
     migration = migration_restore(record, uuid, policy ? policy : defaults);
     if (migration)
         g_ptr_array_add(opaque, g_steal_pointer(&migration));

@@ -10,10 +10,12 @@
 /* virDomainObjFormat(), src/conf/domain_conf.c, and qemuDomainObjPrivateXMLFormatJob(),
  * src/qemu/qemu_domainjob.c; the same in 9.0.0 and 11.3.0. A domain is stopped like this from its
  * preparation on until Finish starts it. */
-#define UNSTARTED "<domstatus state='paused' reason='migration' "
+#define DOMSTATUS "<domstatus "
+#define PID       " pid='"
+#define UNSTARTED DOMSTATUS "state='paused' reason='migration' "
 /* By this libvirt knows postcopy, and ends it when QEMU has completed it (virDomainObjIsPostcopy(),
  * src/conf/domain_conf.c). */
-#define POSTCOPY "<domstatus state='paused' reason='post-copy' "
+#define POSTCOPY DOMSTATUS "state='paused' reason='post-copy' "
 #define JOB      "<job type='none' async='migration in' phase='"
 #define KEPT     "postcopy_failed"
 
@@ -26,6 +28,16 @@ statusfile_get_path(gboolean privileged, const char *name)
 
     return privileged ? g_build_filename("/run/libvirt/qemu", file, NULL)
                       : g_build_filename(g_get_user_runtime_dir(), "libvirt/qemu/run", file, NULL);
+}
+
+pid_t
+statusfile_get_pid(const char *text)
+{
+    const char *status = strstr(text, DOMSTATUS);
+    const char *end = status ? strchr(status, '>') : NULL;
+    const char *pid = end ? g_strstr_len(status, end - status, PID) : NULL;
+
+    return pid ? (pid_t)g_ascii_strtoull(pid + strlen(PID), NULL, 10) : 0;
 }
 
 char *

@@ -11,9 +11,13 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
 /** Where libvirt keeps the status of domain @name. Free with g_free(). */
 char *statusfile_get_path(gboolean privileged, const char *name);
+
+/** The process of the domain's QEMU; 0 if there is none in @text. */
+pid_t statusfile_get_pid(const char *text);
 
 /**
  * statusfile_keep_incoming: the text of a status file, with an incoming migration that was not

@@ -17,12 +17,16 @@
 
 #define KEEPALIVE_USEC (30 * SEC)
 #define LIBVIRT_USEC   (20 * MSEC) /* to stop a QEMU, and such */
+/* GRACE_LOOKS of connection.c */
+#define CLIENT_GRACE_USEC (10 * SEC)
 
 void
 calls_begin(World *world)
 {
     world->caller = (Caller){.peer2peer = world->schedule->peer2peer, .alive = TRUE};
     world->finish = (Finish){0};
+    world->domain = (Domain){0};
+    world->settles = FALSE;
 }
 
 /* --- the caller's connection to the destination --- */
@@ -46,8 +50,8 @@ auto_destroy_cb(World *world, const ClockArgs *args)
         !world->qemu[ROLE_DESTINATION].alive)
         return;
     if (world->qemu[ROLE_SOURCE].has_switched &&
-        !migration_state_is_terminal(daemon_get_state(world, ROLE_DESTINATION)))
-        check_known(world, KNOWN_CLIENT_GONE);
+        world->clock.now_usec - daemon->client_gone_usec >= CLIENT_GRACE_USEC)
+        check_limit(world, LIMIT_CLIENT);
     destroy_destination(world, "the client's connection is closed");
 }
 
@@ -63,16 +67,18 @@ calls_connection_dropped(World *world, MigrationRole host)
         world_after(world, MSEC, auto_destroy_cb, (ClockArgs){.generation = daemon->life});
 }
 
-/* look_cb() of connection.c */
+/* look_cb() of connection.c: the switch may be on its way */
 static void
 look_cb(World *world, const ClockArgs *args)
 {
-    const Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+    Daemon *daemon = &world->daemon[ROLE_DESTINATION];
 
     if (!daemon->up || daemon->life != args->generation || !daemon->session ||
         migration_state_is_terminal(session_get_state(daemon->session)))
         return;
-    if (session_get_owner(daemon->session) == OWNER_DESTINATION)
+    daemon->client_gone_usec = MIN(daemon->client_gone_usec, world->clock.now_usec);
+    if (session_get_owner(daemon->session) == OWNER_DESTINATION ||
+        world->clock.now_usec - daemon->client_gone_usec < CLIENT_GRACE_USEC)
         world_after(world, SEC, look_cb, *args);
     else
         calls_connection_dropped(world, ROLE_DESTINATION);
@@ -152,6 +158,10 @@ progress_confirm(World *world)
     if (caller->cancelled && migration_state_is_postcopy(state)) {
         if (!daemon_is_settled(world, ROLE_SOURCE))
             return;
+    } else if (caller->cancelled && state == STATE_SWITCHOVER) { /* confirm_return() */
+        if (!session_wants_return(world->daemon[ROLE_SOURCE].session))
+            daemon_step(world, ROLE_SOURCE, EVENT_RETURN_REQUESTED, 0);
+        return;
     } else if (caller->cancelled && state == STATE_COMPLETED) {
         caller->cancelled = FALSE;
     }
@@ -166,6 +176,7 @@ progress_confirm(World *world)
         if (!migration_state_is_terminal(state))
             daemon_step(world, ROLE_SOURCE, EVENT_CALL_FAILED, 0);
     }
+    daemon_post(world, ROLE_SOURCE, EVENT_SETTLED, 0);
     settle(world);
 }
 
@@ -265,12 +276,143 @@ calls_cut(World *world, gint64 lasts_usec)
                     (ClockArgs){.generation = world->caller.generation});
 }
 
-/* EFFECT_FINISH: phases_finish_ourselves() */
+/* --- Finish without the caller --- */
+
+void
+calls_draw_line(World *world)
+{
+    world->domain.line_drawn = TRUE;
+    if (world->daemon[ROLE_DESTINATION].session)
+        daemon_post(world, ROLE_DESTINATION, EVENT_GUEST_STARTED, 0);
+}
+
+static gboolean
+is_destination_stale(const World *world, const ClockArgs *args)
+{
+    const Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+
+    return !daemon->up || daemon->life != args->generation || !daemon->session;
+}
+
+/* run_kept(): `cont` waits for the main loop, and before that for libvirt */
+static void
+run_kept_cb(World *world, const ClockArgs *args)
+{
+    const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
+
+    if (is_destination_stale(world, args) || !qemu->alive)
+        return;
+    if (!world->daemon[ROLE_DESTINATION].has_monitor || !qemu->loaded) {
+        world_after(world, 20 * MSEC, run_kept_cb, *args);
+        return;
+    }
+    qemu_run(world, ROLE_DESTINATION);
+    if (world->domain.line_drawn)
+        daemon_post(world, ROLE_DESTINATION, EVENT_CALL_COMPLETED, 0);
+}
+
+/* start_kept() */
+static void
+start_kept_cb(World *world, const ClockArgs *args)
+{
+    Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+    const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
+
+    if (is_destination_stale(world, args) || !qemu->alive)
+        return;
+    if (qemu->runs) {
+        daemon_post(world, ROLE_DESTINATION, EVENT_QEMU_RESUME, 0);
+        if (world->domain.line_drawn)
+            daemon_post(world, ROLE_DESTINATION, EVENT_CALL_COMPLETED, 0);
+    } else if (!daemon->finish_claimed) {
+        daemon->finish_claimed = TRUE;
+        daemon_step(world, ROLE_DESTINATION, EVENT_FINISH_CALLED, 0);
+        run_kept_cb(world, args);
+    }
+}
+
+/* finish_ourselves() */
 void
 calls_finish_ourselves(World *world)
 {
     if (world->daemon[ROLE_DESTINATION].has_client)
         finish_begin(world, FALSE, FALSE);
+    else
+        world_after(world, dice_scale(&world->dice, 100, 5 * MSEC), start_kept_cb,
+                    (ClockArgs){.generation = world->daemon[ROLE_DESTINATION].life});
+}
+
+/* finish_cancel() */
+static void
+cancel_finish_cb(World *world, const ClockArgs *args)
+{
+    Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+
+    if (is_destination_stale(world, args) || !daemon->has_monitor || daemon->finish_claimed ||
+        migration_state_is_postcopy(daemon_get_state(world, ROLE_DESTINATION)))
+        return;
+    daemon->finish_claimed = TRUE;
+    daemon_step(world, ROLE_DESTINATION, EVENT_FINISH_CALLED, 0);
+    destroy_destination(world, "the source takes the guest back");
+    if (!is_destination_stale(world, args))
+        daemon_step(world, ROLE_DESTINATION, EVENT_CALL_CANCELLED, 0);
+}
+
+void
+calls_cancel_finish(World *world)
+{
+    world_after(world, dice_scale(&world->dice, 100, 20 * MSEC), cancel_finish_cb,
+                (ClockArgs){.generation = world->daemon[ROLE_DESTINATION].life});
+}
+
+/* --- a source that nobody confirms --- */
+
+/* settle() of outcome.c */
+static void
+settle_cb(World *world, const ClockArgs *args)
+{
+    const Daemon *daemon = &world->daemon[ROLE_SOURCE];
+    MigrationState state = daemon_get_state(world, ROLE_SOURCE);
+
+    if (!daemon->up || daemon->life != args->generation)
+        return;
+    if (!daemon->has_monitor) {
+        world_after(world, LIBVIRT_USEC, settle_cb, *args);
+        return;
+    }
+    if (state == STATE_COMPLETED)
+        qemu_end(world, ROLE_SOURCE, "it runs on the destination");
+    else if (state == STATE_CANCELLED)
+        qemu_run(world, ROLE_SOURCE);
+    daemon_post(world, ROLE_SOURCE, EVENT_SETTLED, 0);
+}
+
+static void
+progress_settling(World *world)
+{
+    if (!world->settles || !migration_state_is_terminal(daemon_get_state(world, ROLE_SOURCE)))
+        return;
+    world->settles = FALSE;
+    world_after(world, LIBVIRT_USEC, settle_cb,
+                (ClockArgs){.generation = world->daemon[ROLE_SOURCE].life});
+}
+
+void
+calls_settle_source(World *world)
+{
+    world->settles = TRUE;
+    daemon_step(world, ROLE_SOURCE, EVENT_RETURN_REQUESTED, 0);
+}
+
+/* is_abandoned() */
+void
+calls_look(World *world)
+{
+    const Qemu *qemu = &world->qemu[ROLE_SOURCE];
+
+    if (!world->settles && world->caller.stage == CALLER_ANSWERED && qemu->alive && !qemu->runs &&
+        qemu->status == QEMU_COMPLETED)
+        calls_settle_source(world);
 }
 
 /* --- Perform --- */
@@ -294,6 +436,8 @@ void
 calls_progress(World *world)
 {
     finish_progress(world);
+    if (world->daemon[ROLE_SOURCE].up)
+        progress_settling(world);
     if (!world->daemon[ROLE_SOURCE].up || !world->caller.alive)
         return;
     if (world->caller.stage == CALLER_PERFORM)
@@ -315,14 +459,29 @@ unattended_cb(World *world, const ClockArgs *args)
         qemu_end(world, ROLE_SOURCE, "libvirt stops it, it has migrated unattended");
 }
 
+/* ... and a destination taken as it is */
+static void
+unattended_destination_cb(World *world, const ClockArgs *args)
+{
+    const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
+
+    if (world->daemon[ROLE_DESTINATION].life != args->generation || !qemu->alive ||
+        qemu->status != QEMU_COMPLETED || world->domain.line_drawn)
+        return;
+    calls_draw_line(world);
+}
+
 void
 calls_hear_qemu(World *world, MigrationRole host)
 {
     if (!world->daemon[host].up || !world->daemon[host].has_monitor)
         return;
-    if (host == ROLE_DESTINATION)
+    if (host == ROLE_DESTINATION) {
+        if (world->domain.unattended && world->qemu[host].status == QEMU_COMPLETED)
+            world_after(world, LIBVIRT_USEC, unattended_destination_cb,
+                        (ClockArgs){.generation = world->daemon[host].life});
         finish_progress(world);
-    else if (world->qemu[host].status == QEMU_COMPLETED)
+    } else if (world->qemu[host].status == QEMU_COMPLETED && world->qemu[host].has_switched)
         world_after(world, LIBVIRT_USEC, unattended_cb,
                     (ClockArgs){.generation = world->daemon[host].life});
 }
@@ -344,21 +503,25 @@ calls_libvirt_reconnected(World *world, MigrationRole host)
         return;
     }
     if (host == ROLE_SOURCE) {
-        if (qemu->status == QEMU_COMPLETED && qemu->wants_postcopy)
+        if (qemu->status == QEMU_COMPLETED && qemu->has_switched)
             stop_source(world);
-        else if (!qemu_is_postcopy(qemu->status))
+        else if (!qemu_is_postcopy(qemu->status) && qemu->status != QEMU_COMPLETED)
             cancel_before_postcopy(world);
-    } else if (!world->finish.phase_begun) {
-        /* "Killing unfinished incoming migration", whatever the memory's state */
+        return;
+    }
+    /* "Killing unfinished incoming migration", whatever the memory's state */
+    if (!world->domain.kept && (!world->finish.phase_begun || !qemu->runs)) {
         if (world->qemu[ROLE_SOURCE].has_switched)
             check_limit(world, LIMIT_UNFINISHED);
         destroy_destination(world, "libvirt finds it unfinished after a restart");
-    } else if (qemu->status == QEMU_COMPLETED &&
-               migration_state_is_postcopy(daemon_get_state(world, host))) {
-        /* Libvirt has drawn its line, and tells nobody. */
-        check_known(world, KNOWN_LOOKED_EARLY);
-    } else if (!qemu->runs && !qemu_is_postcopy(qemu->status) && qemu->status != QEMU_COMPLETED) {
-        destroy_destination(world, "libvirt finds it unfinished after a restart");
+        return;
+    }
+    if (qemu->status != QEMU_COMPLETED) {
+        world->domain.unattended = TRUE;
+    } else if (world->qemu[ROLE_SOURCE].wants_postcopy) {
+        calls_draw_line(world);
+    } else {
+        world->domain.line_drawn = TRUE;
     }
 }
 
@@ -367,7 +530,11 @@ static void
 caller_gone(World *world)
 {
     Caller *caller = &world->caller;
+    const Daemon *source = &world->daemon[ROLE_SOURCE];
 
+    /* Confirm is held in the source's daemon, and goes on when its client does not. */
+    world->settles |= source->up && source->session && caller->stage == CALLER_CONFIRM &&
+                      session_wants_return(source->session);
     caller->alive = FALSE;
     answer(world, ANSWER_LOST);
     if (world->finish.is_callers && world->finish.stage < FINISH_OVER)
@@ -426,6 +593,11 @@ abort_cb(World *world, const ClockArgs *args)
     if (!daemon->up || daemon->life != args->generation || !daemon->session ||
         daemon_get_state(world, ROLE_SOURCE) == STATE_POSTCOPY_PAUSED)
         return;
+    /* "current job is not outgoing migration in post-copy mode": libvirt hears of it no sooner. */
+    if (!migration_state_is_postcopy(daemon_get_state(world, ROLE_SOURCE))) {
+        daemon_step(world, ROLE_SOURCE, EVENT_PAUSE_WITHDRAWN, 0);
+        return;
+    }
     again.number++;
     if (!effects_may_pause(world, ROLE_SOURCE) && args->number <= LET_RUN_USEC / LET_RUN_LOOK) {
         world_after(world, LET_RUN_LOOK, abort_cb, again);

@@ -17,6 +17,14 @@ void calls_daemon_died(World *world, MigrationRole host);
 void calls_libvirt_reconnected(World *world, MigrationRole host);
 /** The session is over: the client's connection is not kept for it any more. */
 void calls_connection_dropped(World *world, MigrationRole host);
+/** outcome_settle_source(): a source that nobody confirms goes by what the destination says. */
+void calls_settle_source(World *world);
+/** EFFECT_LOOK */
+void calls_look(World *world);
+/** EFFECT_CANCEL_FINISH */
+void calls_cancel_finish(World *world);
+/** libvirt is done with the destination's domain, whether the guest runs or not. */
+void calls_draw_line(World *world);
 /** EFFECT_FINISH */
 void calls_finish_ourselves(World *world);
 

@@ -31,13 +31,6 @@ check_limit(World *world, Limit limit)
 }
 
 void
-check_known(World *world, Known known)
-{
-    world_trace(world, "known defect: %s", known_to_string(known));
-    world->known |= 1u << known;
-}
-
-void
 check_owners(World *world, MigrationRole host)
 {
     const Qemu *source = &world->qemu[ROLE_SOURCE];
@@ -74,22 +67,11 @@ check_broken_switch(World *world)
 {
     if (world->qemu[ROLE_DESTINATION].loaded)
         fail(world, "lost: the destination's QEMU has ended where it should have paused");
-    else if (world->link.cause == CAUSE_ENGINE && world->known == 0)
+    else if (world->link.cause == CAUSE_ENGINE)
         fail(world, "lost: the channel was broken on purpose before the destination's QEMU had "
                     "its order to run");
     else
         check_limit(world, LIMIT_SWITCH);
-}
-
-void
-check_unfinished(World *world)
-{
-    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
-    QemuStatus status = world->qemu[ROLE_SOURCE].status;
-
-    if (!world->daemon[ROLE_DESTINATION].up && destination->alive && !destination->has_run &&
-        (qemu_is_postcopy(status) || status == QEMU_COMPLETED))
-        check_limit(world, LIMIT_UNFINISHED);
 }
 
 /* Where the guest is whole and runs; HOSTS: nowhere. */
@@ -113,8 +95,8 @@ check_answer(World *world)
     MigrationState state = daemon_get_state(world, ROLE_SOURCE);
 
     world->coverage->answers[caller->answer]++;
-    if (caller->answer == ANSWER_FAILURE && !caller->answered_by_stock && world->known == 0 &&
-        world->limits == 0 && (state == STATE_COMPLETED || !migration_state_is_terminal(state)))
+    if (caller->answer == ANSWER_FAILURE && !caller->answered_by_stock && world->limits == 0 &&
+        (state == STATE_COMPLETED || !migration_state_is_terminal(state)))
         fail(world, "the caller is told of failure, but the source's session is %s",
              migration_state_to_string(state));
 }
@@ -158,21 +140,6 @@ check_sessions(World *world)
 }
 
 static void
-find_known(World *world)
-{
-    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
-
-    if (!is_session_over(world, ROLE_DESTINATION) &&
-        daemon_get_state(world, ROLE_SOURCE) == STATE_FAILED &&
-        (world->limits & (1u << LIMIT_THE_END | 1u << LIMIT_QEMU_KILLED)))
-        check_known(world, KNOWN_NOT_TOLD);
-    if (!is_session_over(world, ROLE_SOURCE) && !world->daemon[ROLE_DESTINATION].session)
-        check_known(world, KNOWN_FORGOTTEN);
-    if ((world->limits & (1u << LIMIT_UNFINISHED)) && destination->alive && !destination->has_run)
-        check_known(world, KNOWN_NEVER_STARTED);
-}
-
-static void
 check_outcome(World *world)
 {
     const Caller *caller = &world->caller;
@@ -194,13 +161,7 @@ check_outcome(World *world)
 void
 check_end(World *world)
 {
-    find_known(world);
     check_outcome(world);
-    if (!world->violation || !world->known)
-        return;
-    g_clear_pointer(&world->violation, g_free);
-    for (guint i = 0; i < KNOWN_LAST; i++)
-        world->coverage->known[i] += (world->known >> i) & 1;
 }
 
 Ending
@@ -220,5 +181,7 @@ check_get_ending(const World *world)
         return ENDING_LOST_UNFINISHED;
     if (world->limits & (1u << LIMIT_IN_FINISH))
         return ENDING_LOST_IN_FINISH;
+    if (world->limits & (1u << LIMIT_CLIENT))
+        return ENDING_LOST_WITH_CLIENT;
     return ENDING_KEPT;
 }

@@ -13,12 +13,8 @@ void check_owners(World *world, MigrationRole host);
 void check_step(World *world, MigrationRole host, MigrationState from);
 /** The destination's QEMU ends since its channel has. */
 void check_broken_switch(World *world);
-/** A destination whose daemon died before the guest was started: libvirt gives it up. */
-void check_unfinished(World *world);
 /** Something was met that loses the guest and that nobody but QEMU or libvirt could prevent. */
 void check_limit(World *world, Limit limit);
-/** A defect of ours has been met. */
-void check_known(World *world, Known known);
 /** The caller has been told. */
 void check_answer(World *world);
 /** Whether nothing more is to come of the schedule. */

@@ -19,16 +19,7 @@ static const char *const ending_names[ENDING_LAST] = {
     [ENDING_LOST_AT_THE_END] = "limit-broken-at-the-end",
     [ENDING_LOST_UNFINISHED] = "limit-daemon-killed-before-finish",
     [ENDING_LOST_IN_FINISH] = "limit-paused-in-finish",
-};
-
-static const char *const known_names[KNOWN_LAST] = {
-    [KNOWN_NOT_TOLD] = "destination-waits-for-an-ended-source",
-    [KNOWN_FORGOTTEN] = "source-waits-for-a-forgetful-destination",
-    [KNOWN_NEVER_STARTED] = "guest-not-started-after-restart",
-    [KNOWN_LOOKED_EARLY] = "restart-looks-before-libvirt",
-    [KNOWN_SWITCH_UNSEEN] = "restart-misses-the-switch",
-    [KNOWN_FAILED_UNSEEN] = "restart-misses-a-failure",
-    [KNOWN_CLIENT_GONE] = "client-gone-at-the-switch",
+    [ENDING_LOST_WITH_CLIENT] = "limit-client-gone-in-an-outage",
 };
 
 static const char *const answer_names[] = {"none", "success", "failure", "lost"};
@@ -43,12 +34,6 @@ const char *
 limit_to_string(Limit limit)
 {
     return ending_names[ENDING_QEMU_KILLED + limit];
-}
-
-const char *
-known_to_string(Known known)
-{
-    return known_names[known];
 }
 
 /* How many of the table's rows were used. */
@@ -110,9 +95,6 @@ coverage_print(const Coverage *coverage, double seconds)
     printf("endings\n");
     for (guint i = 0; i < ENDING_LAST; i++)
         print_count(ending_names[i], coverage->endings[i]);
-    printf("known defects met\n");
-    for (guint i = 0; i < KNOWN_LAST; i++)
-        print_count(known_names[i], coverage->known[i]);
     printf("rows of the table: %u of %zu\n", count_rows(coverage), n_transitions);
     for (gsize i = 0; i < n_transitions; i++) {
         g_autofree char *text = coverage->rows[i] ? NULL : describe_row(i);
@@ -187,9 +169,6 @@ coverage_to_json(const Coverage *coverage, guint64 seed, double seconds)
     for (guint i = 0; i < ENDING_LAST; i++)
         add_count(json, &first, ending_names[i], coverage->endings[i]);
     g_string_append(json, "}");
-    begin_object(json, &first, "known-defects");
-    for (guint i = 0; i < KNOWN_LAST; i++)
-        add_count(json, &first, known_names[i], coverage->known[i]);
-    g_string_append(json, "}\n}\n");
+    g_string_append(json, "}\n");
     return g_string_free(json, FALSE);
 }

@@ -20,8 +20,9 @@ typedef enum {
     ENDING_LOST_AT_THE_END,
     ENDING_LOST_UNFINISHED,
     ENDING_LOST_IN_FINISH,
+    ENDING_LOST_WITH_CLIENT,
 } Ending;
-#define ENDING_LAST (ENDING_LOST_IN_FINISH + 1)
+#define ENDING_LAST (ENDING_LOST_WITH_CLIENT + 1)
 
 /**
  * What loses a guest without our doing. Each is a rule of QEMU 10.0 or libvirt 11.3; the README
@@ -33,23 +34,9 @@ typedef enum {
     LIMIT_THE_END, /* the channel broke after all was sent: the source's QEMU fails */
     LIMIT_UNFINISHED, /* the destination's daemon was killed before Finish */
     LIMIT_IN_FINISH,  /* paused while libvirt's own Finish was at work */
+    LIMIT_CLIENT,     /* the client is gone, and the switch is not heard of for long after that */
 } Limit;
-#define LIMIT_LAST (LIMIT_IN_FINISH + 1)
-
-/**
- * What is known to be wrong with us, and not mended yet: counted, not failed. An entry goes when
- * its defect does.
- */
-typedef enum {
-    KNOWN_NOT_TOLD,  /* the source has ended, and the destination waits for it for ever */
-    KNOWN_FORGOTTEN, /* ... the other way round: the destination's daemon has no journal of it */
-    KNOWN_NEVER_STARTED, /* the destination's daemon died in Finish; nobody starts the guest */
-    KNOWN_LOOKED_EARLY,  /* ... or after all was read, and looked before libvirt had its monitor */
-    KNOWN_SWITCH_UNSEEN, /* the source's daemon died before it had noted the switch */
-    KNOWN_FAILED_UNSEEN, /* ... and QEMU has failed since */
-    KNOWN_CLIENT_GONE,   /* ... or the client did, while the switch was on its way */
-} Known;
-#define KNOWN_LAST (KNOWN_CLIENT_GONE + 1)
+#define LIMIT_LAST (LIMIT_CLIENT + 1)
 
 typedef struct {
     guint64 schedules;
@@ -60,7 +47,6 @@ typedef struct {
     guint64 rows[COVERAGE_ROWS_MAX];
     guint64 faults[COVERAGE_FAULTS_MAX];
     guint64 endings[ENDING_LAST];
-    guint64 known[KNOWN_LAST];
     guint64 answers[4];
     guint64 pauses;
     guint64 recoveries;
@@ -70,7 +56,6 @@ typedef struct {
 
 const char *ending_to_string(Ending ending);
 const char *limit_to_string(Limit limit);
-const char *known_to_string(Known known);
 
 /** For a person. */
 void coverage_print(const Coverage *coverage, double seconds);

@@ -53,6 +53,7 @@ daemon_begin(World *world, MigrationRole host)
     make_session(world, host, host == ROLE_SOURCE ? world->schedule->n_paths : 1);
     daemon->channel_port = HOLDFAST_FIRST_PORT;
     daemon->has_client = host == ROLE_DESTINATION;
+    daemon->client_gone_usec = NEVER;
     daemon->entered_usec = world->clock.now_usec;
 }
 
@@ -97,7 +98,7 @@ write_journal(World *world, MigrationRole host)
 {
     Daemon *daemon = &world->daemon[host];
 
-    daemon->has_journal = !migration_state_is_terminal(session_get_state(daemon->session));
+    daemon->has_journal = session_needs_journal(daemon->session);
     session_remember(daemon->session, &daemon->journal);
     daemon->journal_channel_port = daemon->channel_port;
     daemon->journal_paths = host == ROLE_SOURCE ? world->schedule->n_paths : 1;
@@ -278,12 +279,14 @@ daemon_kill(World *world, MigrationRole host)
     daemon->question = 0;
     daemon->finish_claimed = FALSE;
     daemon->has_client = FALSE;
+    daemon->sequence = 0;
+    if (host == ROLE_SOURCE)
+        world->settles = FALSE;
     daemon->calls_in_vain = 0;
     daemon->state_timer++;
     daemon->give_up_timer++;
     daemon->posted_usec = 0;
     /* The session is kept to be looked at, but nothing steps it any more. */
-    check_unfinished(world);
     calls_daemon_died(world, host);
 }
 
@@ -301,19 +304,32 @@ reconnect_cb(World *world, const ClockArgs *args)
 
 /* restore_judge(), on what libvirt's status file says before it has reconnected, or after */
 static EventType
-judge(const World *world, MigrationRole host)
+judge_source(const World *world, gboolean postcopy)
 {
-    const Daemon *daemon = &world->daemon[host];
-    const Qemu *qemu = &world->qemu[host];
-    gboolean postcopy = migration_state_is_postcopy(session_get_state(daemon->session));
+    const Qemu *qemu = &world->qemu[ROLE_SOURCE];
+    gboolean has_monitor = world->daemon[ROLE_SOURCE].has_monitor;
 
-    if (!qemu->alive && daemon->has_monitor)
-        return host == ROLE_SOURCE && !qemu->killed ? EVENT_CALL_COMPLETED : EVENT_QEMU_GONE;
-    if (host == ROLE_SOURCE)
-        return qemu->runs || !postcopy ? EVENT_CALL_FAILED : EVENT_RESTORED;
-    if (qemu->runs && daemon->has_monitor && qemu->status == QEMU_COMPLETED)
+    if (!qemu->alive && has_monitor)
+        return qemu->killed || !postcopy ? EVENT_QEMU_GONE : EVENT_CALL_COMPLETED;
+    if (postcopy)
+        return qemu->runs && has_monitor ? EVENT_QEMU_FAILED : EVENT_RESTORED;
+    if (qemu->runs)
+        return EVENT_CALL_FAILED;
+    if (qemu->has_switched)
+        return EVENT_RESTORED;
+    return qemu->status == QEMU_COMPLETED ? EVENT_RETURN_REQUESTED : EVENT_CALL_FAILED;
+}
+
+static EventType
+judge_destination(const World *world, gboolean postcopy)
+{
+    const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
+
+    if (!qemu->alive && world->daemon[ROLE_DESTINATION].has_monitor)
+        return EVENT_QEMU_GONE;
+    if (qemu->runs && world->domain.line_drawn)
         return EVENT_CALL_COMPLETED;
-    return postcopy || qemu->runs ? EVENT_RESTORED : EVENT_CALL_FAILED;
+    return postcopy ? EVENT_RESTORED : EVENT_QEMU_POSTCOPY_ACTIVE;
 }
 
 static const EventType qemu_events[] = {
@@ -326,19 +342,16 @@ static const EventType qemu_events[] = {
     [QEMU_CANCELLED] = EVENT_QEMU_CANCELLED,
 };
 
-/* What is known to be judged wrongly. */
+/* tell_qemu_status() */
 static void
-note_judgement(World *world, MigrationRole host, EventType type)
+tell_qemu_status(World *world, gboolean postcopy)
 {
-    const Qemu *qemu = &world->qemu[host];
+    const Qemu *qemu = &world->qemu[ROLE_SOURCE];
 
-    if (host == ROLE_DESTINATION && type == EVENT_RESTORED && qemu->status == QEMU_COMPLETED)
-        check_known(world, KNOWN_LOOKED_EARLY);
-    if (host == ROLE_DESTINATION && type == EVENT_RESTORED &&
-        session_get_state(world->daemon[host].session) <= STATE_SWITCHOVER)
-        check_known(world, KNOWN_SWITCH_UNSEEN);
-    if (host == ROLE_SOURCE && type == EVENT_CALL_FAILED && qemu->has_switched)
-        check_known(world, qemu->status == QEMU_FAILED ? KNOWN_FAILED_UNSEEN : KNOWN_SWITCH_UNSEEN);
+    if (!postcopy)
+        daemon_post(world, ROLE_SOURCE, EVENT_QEMU_POSTCOPY_ACTIVE, 0);
+    if (qemu->alive && qemu->status >= QEMU_POSTCOPY_ACTIVE)
+        daemon_post(world, ROLE_SOURCE, qemu_events[qemu->status], 0);
 }
 
 /* take_up() */
@@ -346,24 +359,34 @@ static void
 take_up_cb(World *world, const ClockArgs *args)
 {
     Daemon *daemon = &world->daemon[args->host];
+    MigrationState state;
+    gboolean postcopy;
     EventType type;
 
     if (!daemon->up || daemon->life != args->generation || !daemon->session)
         return;
-    type = judge(world, args->host);
-    /* tell_qemu_status(): waits until libvirt has reconnected */
-    if (type == EVENT_RESTORED && args->host == ROLE_SOURCE) {
-        QemuStatus status = world->qemu[ROLE_SOURCE].status;
-
-        if (!daemon->has_monitor) {
-            world_after(world, 5 * MSEC, take_up_cb, *args);
-            return;
-        }
-        if (world->qemu[ROLE_SOURCE].alive && status >= QEMU_POSTCOPY_ACTIVE)
-            daemon_post(world, ROLE_SOURCE, qemu_events[status], 0);
+    state = session_get_state(daemon->session);
+    if (migration_state_is_terminal(state)) {
+        daemon_post(world, args->host, EVENT_RESTORED, 0);
+        world->settles |= state != STATE_FAILED;
+        calls_progress(world);
+        return;
     }
-    note_judgement(world, args->host, type);
-    daemon_post(world, args->host, type, 0);
+    postcopy = migration_state_is_postcopy(state);
+    type = args->host == ROLE_SOURCE ? judge_source(world, postcopy)
+                                     : judge_destination(world, postcopy);
+    /* wait_reconnected(), tell_qemu_status() */
+    if ((!postcopy || (type == EVENT_RESTORED && args->host == ROLE_SOURCE)) &&
+        !daemon->has_monitor) {
+        world_after(world, 5 * MSEC, take_up_cb, *args);
+        return;
+    }
+    if (type == EVENT_RESTORED && args->host == ROLE_SOURCE)
+        tell_qemu_status(world, postcopy);
+    if (type == EVENT_RETURN_REQUESTED)
+        calls_settle_source(world);
+    else
+        daemon_post(world, args->host, type, 0);
     if (args->host == ROLE_DESTINATION && world->qemu[ROLE_DESTINATION].runs)
         daemon_post(world, ROLE_DESTINATION, EVENT_QEMU_RESUME, 0);
 }
@@ -381,14 +404,22 @@ daemon_start(World *world, MigrationRole host)
     world->coverage->restarts++;
     daemon->up = TRUE;
     daemon->life++;
+    daemon->forgotten = !daemon->has_journal;
     daemon->entered_usec = world->clock.now_usec;
     if (daemon->has_journal) {
+        if (host == ROLE_DESTINATION && daemon->journal.finish_called && !world->qemu[host].alive &&
+            !migration_state_is_postcopy(daemon->journal.state)) /* doubt_unfinished() */
+            daemon->journal.started = TRUE;
         session_free(daemon->session);
         make_session(world, host, daemon->journal_paths);
         session_restore(daemon->session, &daemon->journal, world->clock.now_usec + SEC);
         session_set_peer(daemon->session, "peer", daemon->journal_paths);
         daemon->channel_port = daemon->journal_channel_port;
+        session_remember(daemon->session, &daemon->journal);
         daemon->finish_claimed = daemon->journal.finish_called;
+        if (host == ROLE_DESTINATION && migration_state_is_postcopy(daemon->journal.state) &&
+            !world->qemu[host].runs) /* keep_unfinished() */
+            world->domain.kept = TRUE;
     } else if (daemon->session && !migration_state_is_terminal(daemon_get_state(world, host))) {
         g_clear_pointer(&daemon->session, session_free);
     }

@@ -55,6 +55,8 @@ typedef enum {
     QUESTION_RECOVER,
     QUESTION_RUNNING,
     QUESTION_PAUSED, /* tells rather than asks */
+    QUESTION_ENDED,
+    QUESTION_RETURN,
 } Question;
 
 void peers_ask(World *world, guint path, Question question);

@@ -199,6 +199,14 @@ watch(World *world, MigrationRole host)
         daemon_network_fell_silent(world, world->link.path);
 }
 
+/* outcome_look_job() */
+static void
+look_job(World *world, const ClockArgs *args)
+{
+    if (!is_stale(world, args) && world->daemon[args->host].has_monitor)
+        calls_look(world);
+}
+
 /* execute_end() */
 void
 effects_end(World *world, MigrationRole host)
@@ -215,15 +223,35 @@ effects_end(World *world, MigrationRole host)
     calls_connection_dropped(world, host);
 }
 
-static void
-reply(World *world, EffectType type)
+/* execute_reply() */
+static gboolean
+execute_reply(World *world, MigrationRole host, const Effect *effect)
 {
-    peers_answer(world,
-                 type == EFFECT_REPLY_COMPLETED ? EVENT_PEER_COMPLETED
-                 : type == EFFECT_REPLY_RUNNING ? EVENT_PEER_RUNNING
-                 : type == EFFECT_REPLY_OVER    ? EVENT_PEER_OVER
-                                                : EVENT_PEER_REFUSED,
-                 0);
+    Daemon *daemon = &world->daemon[host];
+
+    switch (effect->type) {
+    case EFFECT_REPLY_ARMED:
+        daemon->channel_port = effect->number;
+        peers_answer(world, EVENT_PEER_ARMED, effect->number);
+        return TRUE;
+    case EFFECT_REPLY_COMPLETED:
+        peers_answer(world, EVENT_PEER_COMPLETED, 0);
+        return TRUE;
+    case EFFECT_REPLY_RUNNING:
+        peers_answer(world, EVENT_PEER_RUNNING, 0);
+        return TRUE;
+    case EFFECT_REPLY_OVER:
+        peers_answer(world, EVENT_PEER_OVER, 0);
+        return TRUE;
+    case EFFECT_REPLY_REFUSED:
+        peers_answer(world, EVENT_PEER_REFUSED, 0);
+        return TRUE;
+    case EFFECT_REPLY_RETURNED:
+        peers_answer(world, EVENT_PEER_RETURNED, 0);
+        return TRUE;
+    default:
+        return FALSE;
+    }
 }
 
 void
@@ -234,6 +262,8 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     world->coverage->effects[effect->type]++;
     world_trace(world, "%s: | %s %u", host_to_string(host), effect_type_to_string(effect->type),
                 effect->number);
+    if (execute_reply(world, host, effect))
+        return;
     switch (effect->type) {
     case EFFECT_WATCH:
         watch(world, host);
@@ -268,16 +298,6 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
         if (world->mutant != MUTANT_NO_FINISH)
             calls_finish_ourselves(world);
         break;
-    case EFFECT_REPLY_ARMED:
-        daemon->channel_port = effect->number;
-        peers_answer(world, EVENT_PEER_ARMED, effect->number);
-        break;
-    case EFFECT_REPLY_COMPLETED:
-    case EFFECT_REPLY_RUNNING:
-    case EFFECT_REPLY_OVER:
-    case EFFECT_REPLY_REFUSED:
-        reply(world, effect->type);
-        break;
     case EFFECT_START_STATE_TIMER:
         start_state_timer(world, host, effect->number, FALSE);
         break;
@@ -293,10 +313,25 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     case EFFECT_START_POSTCOPY:
         run_command(world, host, start_postcopy_job, 0, 0);
         break;
+    case EFFECT_ASK_RETURN:
+        peers_ask(world, effect->number, QUESTION_RETURN);
+        break;
+    case EFFECT_TELL_ENDED:
+        peers_ask(world, G_MAXUINT, QUESTION_ENDED);
+        break;
+    case EFFECT_ABORT:
+        calls_cancel(world);
+        break;
+    case EFFECT_LOOK:
+        run_command(world, host, look_job, 0, 0);
+        break;
+    case EFFECT_CANCEL_FINISH:
+        calls_cancel_finish(world);
+        break;
     case EFFECT_END:
         effects_end(world, host);
         break;
-    default:
-        break; /* not simulated: the end of precopy without Finish's answer, and QEMU's looks */
+    default: /* a reply, or one of QEMU's looks and what comes of them, which are not simulated */
+        break;
     }
 }

@@ -21,6 +21,7 @@ static const char *const trigger_names[TRIGGER_LAST] = {
     [TRIGGER_RECOVER] = "recover",
     [TRIGGER_RECOVERED] = "recovered",
     [TRIGGER_COMPLETING] = "completing",
+    [TRIGGER_ALL_SENT] = "all-sent",
 };
 
 static const struct {
@@ -37,6 +38,7 @@ static const struct {
     [FAULT_CUT_CALLER] = {"cut-caller", 7},
     [FAULT_KILL_DAEMON] = {"kill-daemon", 7},
     [FAULT_KILL_DAEMONS] = {"kill-daemons", 2},
+    [FAULT_STOP_DAEMON] = {"stop-daemon", 3},
     [FAULT_KILL_AMID] = {"kill-amid", 7},
     [FAULT_KILL_CALLER] = {"kill-caller", 3},
     [FAULT_KILL_QEMU] = {"kill-qemu", 1},
@@ -81,7 +83,7 @@ faults_roll(Schedule *schedule)
 
     dice_seed(&dice, schedule->seed);
     schedule->peer2peer = dice_chance(&dice, 60);
-    schedule->postcopy = dice_chance(&dice, 97);
+    schedule->postcopy = dice_chance(&dice, 92);
     schedule->manual = dice_chance(&dice, 5);
     schedule->give_up_s = dice_chance(&dice, 15) ? (guint)dice_scale(&dice, 2, 40) : POLICY_NEVER;
     schedule->n_paths = 1 + (guint)dice_below(&dice, PATHS_MAX);
@@ -180,6 +182,25 @@ break_network(World *world, const Fault *fault)
 }
 
 static void
+stop_daemon_cb(World *world, const ClockArgs *args)
+{
+    if (world->daemon[args->host].life == args->generation)
+        daemon_kill(world, args->host);
+}
+
+/* host_stop(): it is told, and ends a little later */
+static void
+stop_daemon(World *world, MigrationRole host)
+{
+    Daemon *daemon = &world->daemon[host];
+
+    if (daemon->up && daemon->session)
+        daemon_post(world, host, EVENT_DAEMON_STOPS, 0);
+    world_after(world, dice_scale(&world->dice, 3 * MSEC, 100 * MSEC), stop_daemon_cb,
+                (ClockArgs){.host = host, .generation = daemon->life});
+}
+
+static void
 kill_daemons(World *world, const Fault *fault)
 {
     gboolean both = fault->type == FAULT_KILL_DAEMONS;
@@ -188,12 +209,14 @@ kill_daemons(World *world, const Fault *fault)
         world->daemon[fault->host].kills_in = 1 + fault->path;
         world_trace(world, "%s's daemon: will be killed in the middle",
                     host_to_string(fault->host));
+    } else if (fault->type == FAULT_STOP_DAEMON) {
+        stop_daemon(world, fault->host);
     } else {
         daemon_kill(world, fault->host);
         if (both)
             daemon_kill(world, other_host(fault->host));
     }
-    world_after(world, fault->lasts_usec, start_daemon_cb,
+    world_after(world, fault->lasts_usec + 200 * MSEC, start_daemon_cb,
                 (ClockArgs){.host = fault->host, .other = both});
 }
 
@@ -247,6 +270,7 @@ do_fault(World *world, const Fault *fault)
         break;
     case FAULT_KILL_DAEMON:
     case FAULT_KILL_DAEMONS:
+    case FAULT_STOP_DAEMON:
     case FAULT_KILL_AMID:
         kill_daemons(world, fault);
         break;
@@ -274,9 +298,7 @@ fault_cb(World *world, const ClockArgs *args)
 {
     const Fault *fault = &world->schedule->faults[args->number];
 
-    /* What becomes of a caller or a daemon without postcopy is stock libvirt's. */
-    if (world->calm || (!world->schedule->postcopy && fault->type >= FAULT_CUT_CALLER &&
-                        fault->type <= FAULT_KILL_CALLER))
+    if (world->calm)
         return;
     world->coverage->faults[fault->type]++;
     world_trace(world, "* %s", faults[fault->type].name);
@@ -305,6 +327,8 @@ faults_fire_for_qemu(World *world, MigrationRole host, guint status)
                                                                     : TRIGGER_POSTCOPY);
     else if (status == QEMU_POSTCOPY_PAUSED)
         faults_fire(world, host == ROLE_SOURCE ? TRIGGER_PAUSED : TRIGGER_DESTINATION_PAUSED);
+    else if (status == QEMU_COMPLETED && host == ROLE_SOURCE && !world->schedule->postcopy)
+        faults_fire(world, TRIGGER_ALL_SENT);
     else if (status == QEMU_POSTCOPY_RECOVER && host == ROLE_SOURCE)
         faults_fire(world, TRIGGER_RECOVER);
 }
@@ -333,11 +357,31 @@ faults_calm(World *world)
     }
 }
 
+/* The guest may have run on the destination, and is gone there: it is for a person to say whether
+ * it goes on at the source (confirm_resume()); this one knows. */
+static void
+resolve_doubt(World *world)
+{
+    if (world->qemu[ROLE_DESTINATION].alive)
+        return;
+    world->coverage->resolved++;
+    if (!world->qemu[ROLE_DESTINATION].has_run) {
+        daemon_step(world, ROLE_SOURCE, EVENT_CALL_CANCELLED, 0);
+        return;
+    }
+    world->qemu[ROLE_SOURCE].killed = TRUE;
+    qemu_end(world, ROLE_SOURCE, "a person destroys it");
+}
+
 void
 faults_resolve(World *world)
 {
     const Daemon *daemon = &world->daemon[ROLE_SOURCE];
 
+    if (daemon->session && session_wants_return(daemon->session)) {
+        resolve_doubt(world);
+        return;
+    }
     if (!daemon->session || session_get_state(daemon->session) != STATE_POSTCOPY_PAUSED ||
         session_holds_callers(daemon->session))
         return;

@@ -17,8 +17,9 @@ typedef enum {
     TRIGGER_RECOVER, /* the handshake begins */
     TRIGGER_RECOVERED,
     TRIGGER_COMPLETING,
+    TRIGGER_ALL_SENT, /* without postcopy: the source has completed */
 } Trigger;
-#define TRIGGER_LAST (TRIGGER_COMPLETING + 1)
+#define TRIGGER_LAST (TRIGGER_ALL_SENT + 1)
 
 typedef enum {
     FAULT_CUT,         /* a path is silent, both ways */
@@ -31,7 +32,8 @@ typedef enum {
     FAULT_CUT_CALLER,  /* between caller and destination */
     FAULT_KILL_DAEMON,
     FAULT_KILL_DAEMONS,
-    FAULT_KILL_AMID, /* ... between two of its acts */
+    FAULT_STOP_DAEMON, /* SIGTERM */
+    FAULT_KILL_AMID,   /* ... between two of its acts */
     FAULT_KILL_CALLER,
     FAULT_KILL_QEMU,
     PERSON_ABORT,   /* virsh domjobabort --postcopy */

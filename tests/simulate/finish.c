@@ -54,11 +54,13 @@ end_stock(World *world, gboolean moved)
 
     if (moved) {
         world->finish.stage = FINISH_OVER;
+        calls_draw_line(world);
         daemon_step(world, ROLE_DESTINATION, EVENT_CALL_COMPLETED, 0);
         return_from_finish(world, TRUE);
         return;
     }
     world->finish.stage = FINISH_FAILED;
+    world->domain.unattended = TRUE;
     /* What libvirt itself has just ended is told by its event loop, sooner or later. */
     if (!world->finish.cancelled || dice_chance(&world->dice, 50))
         wait_usec = MAX(daemon->posted_usec - world->clock.now_usec, 0) + 1;
@@ -92,8 +94,8 @@ progress_stock(World *world)
         finish->looked = TRUE;
         if (!qemu->loaded)
             return; /* `cont` waits for the main loop */
-        qemu_run(world, ROLE_DESTINATION);
         finish->stage = FINISH_STARTED;
+        qemu_run(world, ROLE_DESTINATION);
         finish_progress(world);
     }
 }

@@ -83,6 +83,61 @@ const NamedSchedule named_schedules[] = {
         { TRIGGER_RECOVER, 0, FAULT_KILL_DAEMON, D, 0, 5 * SEC },
         { TRIGGER_RECOVERED, 70 * MSEC, FAULT_RESET_ONE, S, 0, 0 } } },
       .ending = ENDING_COMPLETED },
+    /* Nobody told it: it held its callers for good. */
+    { { .name = "the-source-has-failed", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_CUT_ALL, S, 0, 20 * SEC },
+        { TRIGGER_PAUSED, 5 * SEC, FAULT_KILL_QEMU, S, 0, 0 } } },
+      .ending = ENDING_QEMU_KILLED, .limits = 1u << LIMIT_QEMU_KILLED },
+    { { .name = "the-source-has-failed-while-its-daemon-was-away", ORDINARY, .n_faults = 3, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_CUT_ALL, S, 0, 20 * SEC },
+        { TRIGGER_PAUSED, 3 * SEC, FAULT_KILL_DAEMON, S, 0, 5 * SEC },
+        { TRIGGER_PAUSED, 5 * SEC, FAULT_KILL_QEMU, S, 0, 0 } } },
+      .ending = ENDING_QEMU_KILLED, .limits = 1u << LIMIT_QEMU_KILLED },
+    /* It answered "not known" for ever. */
+    { { .name = "the-destination-has-forgotten", ORDINARY, .n_faults = 3, .faults = {
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_CUT_ALL, S, 0, 20 * SEC },
+        { TRIGGER_DESTINATION_PAUSED, 3 * SEC, FAULT_KILL_QEMU, D, 0, 0 },
+        { TRIGGER_DESTINATION_PAUSED, 5 * SEC, FAULT_KILL_DAEMON, D, 0, 2 * SEC } } },
+      .ending = ENDING_QEMU_KILLED, .limits = 1u << LIMIT_QEMU_KILLED },
+    /* The client's connection is gone with the daemon, and nobody started the guest. */
+    { { .name = "restarted-before-finish", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_START, 0, FAULT_CUT_CALLER, S, 0, 60 * SEC },
+        { TRIGGER_LISTEN, SEC, FAULT_KILL_DAEMON, D, 0, 2 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    /* libvirt drew its line under a guest that had never run, and the session waited for ever. */
+    { { .name = "completed-while-nobody-looked", .peer2peer = TRUE,
+        WITH(1, 500, 20 * MSEC, 400 * MSEC), .n_faults = 2, .faults = {
+        { TRIGGER_START, 0, FAULT_CUT_CALLER, S, 0, 60 * SEC },
+        { TRIGGER_LISTEN, 100 * MSEC, FAULT_KILL_DAEMON, D, 0, 2 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    /* The journal says precopy, and QEMU is paused when it is asked. */
+    { { .name = "restarted-at-the-switch", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_POSTCOPY, 0, FAULT_KILL_DAEMON, S, 0, 5 * SEC },
+        { TRIGGER_LISTEN, 2 * SEC, FAULT_RESET, S, 0, 0 } } },
+      .ending = ENDING_COMPLETED },
+    /* QEMU has failed while the source's daemon was away. */
+    { { .name = "broken-at-the-end-unseen", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_COMPLETING, 0, FAULT_KILL_DAEMON, S, 0, 5 * SEC },
+        { TRIGGER_COMPLETING, 100, FAULT_RESET, S, 0, 0 } } },
+      .ending = ENDING_LOST_AT_THE_END, .limits = 1u << LIMIT_THE_END },
+    /* The destination let go of the client's connection, and libvirt destroyed the domain. */
+    { { .name = "the-client-dies-at-the-switch", WITH(1, 500, 20 * MSEC, 10 * SEC),
+        .n_faults = 2, .faults = {
+        { TRIGGER_POSTCOPY, 0, FAULT_CUT_ALL, S, 0, 3 * SEC },
+        { TRIGGER_POSTCOPY, 0, FAULT_KILL_CALLER, S, 0, 0 } } },
+      .ending = ENDING_COMPLETED },
+    /* Without postcopy: the answer of Finish is lost, and the source must not run the guest. */
+    { { .name = "finish-is-lost-in-precopy", .seed = 7, .peer2peer = TRUE,
+        .finish_usec = 5 * MSEC, .n_paths = 1, .latency_usec = 500, .load_usec = 20 * MSEC,
+        .memory_usec = SEC, .n_faults = 1, .faults = {
+        { TRIGGER_START, 0, FAULT_CUT_CALLER, S, 0, 60 * SEC } } },
+      .ending = ENDING_KEPT },
+    { { .name = "both-daemons-killed-after-precopy", .seed = 7, .peer2peer = TRUE,
+        .finish_usec = 5 * MSEC, .n_paths = 1, .latency_usec = 500, .load_usec = 20 * MSEC,
+        .memory_usec = SEC, .n_faults = 2, .faults = {
+        { TRIGGER_START, 0, FAULT_CUT_CALLER, S, 0, 60 * SEC },
+        { TRIGGER_ALL_SENT, SEC, FAULT_KILL_DAEMONS, S, 0, 2 * SEC } } },
+      .ending = ENDING_KEPT },
 };
 /* clang-format on */
 const gsize n_named_schedules = G_N_ELEMENTS(named_schedules);

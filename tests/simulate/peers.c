@@ -14,8 +14,8 @@
 #define CONNECT_LONG_EVERY 5
 #define ANSWER_MS          3000
 
-/* A call's generation tells what is asked. */
-#define KINDS 4
+/* A call's generation tells what is asked, and after which others. */
+#define KINDS 8
 
 /* What travels in ClockArgs: generation: the call; number: what; other: more. */
 
@@ -94,6 +94,27 @@ peers_answer(World *world, EventType answer, guint number)
     daemon->question = 0;
 }
 
+/* judge_job(): a destination that has forgotten the migration looks for the domain. */
+static EventType
+judge_domain(const World *world, Question question)
+{
+    const Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+    const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
+
+    if (!daemon->has_monitor)
+        return EVENT_PEER_REFUSED;
+    if (!qemu->alive)
+        return question == QUESTION_RETURN ? EVENT_PEER_RETURNED : EVENT_PEER_OVER;
+    return qemu->status == QEMU_COMPLETED && world->domain.line_drawn ? EVENT_PEER_COMPLETED
+                                                                      : EVENT_PEER_REFUSED;
+}
+
+static const EventType questions[] = {
+    [QUESTION_RECOVER] = EVENT_PEER_RECOVER, [QUESTION_RUNNING] = EVENT_PEER_ASKS_RUNNING,
+    [QUESTION_PAUSED] = EVENT_PEER_PAUSED,   [QUESTION_ENDED] = EVENT_PEER_ENDED,
+    [QUESTION_RETURN] = EVENT_PEER_RETURN,
+};
+
 /* observe_question() */
 static void
 question_cb(World *world, const ClockArgs *args)
@@ -110,19 +131,21 @@ question_cb(World *world, const ClockArgs *args)
             finish_call(world, FALSE, TRUE, EVENT_LAST, 0);
         return;
     }
-    if (!daemon->session) {
+    if (!daemon->session || daemon->forgotten) {
+        send_answer(world, args->generation, args->number,
+                    judge_domain(world, args->generation % KINDS), 0);
+    } else if (args->generation < daemon->sequence) { /* is_overtaken() */
         send_answer(world, args->generation, args->number, EVENT_PEER_REFUSED, 0);
     } else if (args->generation % KINDS == QUESTION_PAUSED) {
+        daemon->sequence = args->generation;
         send_answer(world, args->generation, args->number, EVENT_LAST, 0);
         daemon_step(world, ROLE_DESTINATION, EVENT_PEER_PAUSED, 0);
     } else {
         peers_answer(world, EVENT_PEER_REFUSED, 0); /* of an earlier question */
+        daemon->sequence = args->generation;
         daemon->question = args->generation;
         daemon->question_path = args->number;
-        daemon_step(world, ROLE_DESTINATION,
-                    args->generation % KINDS == QUESTION_RECOVER ? EVENT_PEER_RECOVER
-                                                                 : EVENT_PEER_ASKS_RUNNING,
-                    0);
+        daemon_step(world, ROLE_DESTINATION, questions[args->generation % KINDS], 0);
     }
 }
 
@@ -160,7 +183,7 @@ peers_ask(World *world, guint path, Question question)
     guint n_paths = world->schedule->n_paths;
     ClockArgs args;
 
-    if (question == QUESTION_PAUSED)
+    if (path == G_MAXUINT)
         daemon->resume_path = (daemon->resume_path + 1) % n_paths;
     else
         daemon->resume_path = path < n_paths ? path : 0;

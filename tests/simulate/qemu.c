@@ -139,7 +139,6 @@ switch_cb(World *world, const ClockArgs *args)
     set_status(world, ROLE_SOURCE, QEMU_POSTCOPY_ACTIVE);
     if (!world->qemu[ROLE_DESTINATION].alive || world->qemu[ROLE_DESTINATION].status == QEMU_FAILED)
         check_broken_switch(world);
-    check_unfinished(world);
 }
 
 /* libvirt has seen pre-switchover and lets it go on. */

@@ -135,7 +135,6 @@ begin(World *world, const Schedule *schedule, Mutant mutant, gboolean trace)
     world->hang_next = FALSE;
     world->fired = 0;
     world->limits = 0;
-    world->known = 0;
     world->violation = NULL;
     world->rpc_down_until_usec = 0;
     world->link = (Link){0};
@@ -189,7 +188,6 @@ runner_run(
         .violation = g_steal_pointer(&world->violation),
         .ending = check_get_ending(world),
         .limits = world->limits,
-        .known = world->known,
     };
     world->coverage->schedules++;
     world->coverage->endings[outcome->ending]++;

@@ -17,7 +17,6 @@ typedef struct {
     char *violation; /* NULL: none */
     Ending ending;
     guint limits; /* bits of Limit */
-    guint known;  /* bits of Known that were met; they excuse what would be a violation */
 } Outcome;
 
 /** A schedule by the dice. */

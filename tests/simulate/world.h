@@ -130,13 +130,16 @@ typedef struct {
     guint resume_path;
     guint calls_in_vain;
     guint call;     /* generation; the one under way if has_call */
+    guint sequence; /* destination: of the last question that came */
     guint question; /* the other host's call to be answered; 0: none */
     guint question_path;
+    gboolean forgotten; /* the session is looked at, but the daemon knows nothing of it */
     gboolean has_call;
     gboolean call_connected;
     gboolean finish_claimed;
-    gboolean has_client; /* destination: the client's connection is kept */
-    guint kills_in;      /* a fault: dies at this many steps of what it does; 0: does not */
+    gboolean has_client;     /* destination: the client's connection is kept */
+    gint64 client_gone_usec; /* since when nobody else has it; NEVER */
+    guint kills_in;          /* a fault: dies at this many steps of what it does; 0: does not */
     /* on disk */
     gboolean has_journal;
     SessionMemory journal;
@@ -192,6 +195,13 @@ typedef struct {
     gboolean looked;   /* libvirt's own has taken its first look */
 } Finish;
 
+/** What libvirt has of the destination's domain, beyond any Finish. */
+typedef struct {
+    gboolean kept;       /* its status file says postcopy, for us: stock/statusfile.c */
+    gboolean unattended; /* libvirt completes it when QEMU has, as no call does */
+    gboolean line_drawn; /* its job is over: qemuMigrationDstComplete() */
+} Domain;
+
 /* --- faults.c --- */
 
 typedef struct {
@@ -242,7 +252,7 @@ struct World {
     gboolean trace;
     gboolean hang_next; /* the next recovery hangs */
     gboolean calm;      /* no fault happens any more */
-    guint8 fired;       /* triggers, by bit */
+    guint16 fired;      /* triggers, by bit */
     Coverage *coverage;
     Policy *policy;
     Path paths[PATHS_MAX];
@@ -252,10 +262,11 @@ struct World {
     Daemon daemon[HOSTS];
     Caller caller;
     Finish finish;
-    GArray *effects; /* spare ones for daemon_step() */
-    guint limits;    /* bits of Limit: losses that nothing of ours could prevent */
-    guint known;     /* bits of Known: defects that were met */
-    char *violation; /* the first; NULL: none */
+    Domain domain;
+    gboolean settles; /* the source's domain waits for the session's end: outcome.c */
+    GArray *effects;  /* spare ones for daemon_step() */
+    guint limits;     /* bits of Limit: losses that nothing of ours could prevent */
+    char *violation;  /* the first; NULL: none */
 };
 
 /** One line of the trace, when that is wanted. */

@@ -73,6 +73,7 @@ bring_to(Bench *bench, MigrationState state)
             send(bench, EVENT_QEMU_POSTCOPY_RECOVER);
         if (state == STATE_COMPLETED) {
             send(bench, EVENT_FINISH_CALLED);
+            send(bench, EVENT_QEMU_RESUME);
             send(bench, EVENT_QEMU_COMPLETED);
         }
     }

@@ -39,6 +39,9 @@ static const JournalRecord sample = {
             .wanted = TRUE,
             .finish_called = TRUE,
             .running = TRUE,
+            .started = TRUE,
+            .untold = TRUE,
+            .unsettled = TRUE,
             .armed_port = 49300,
             .pauses = 3,
             .recoveries = 2,
@@ -80,6 +83,9 @@ test_round_trip(void)
     g_assert_cmpint(record.memory.gave_up, ==, sample.memory.gave_up);
     g_assert_cmpint(record.memory.finish_called, ==, sample.memory.finish_called);
     g_assert_cmpint(record.memory.running, ==, sample.memory.running);
+    g_assert_cmpint(record.memory.started, ==, sample.memory.started);
+    g_assert_cmpint(record.memory.untold, ==, sample.memory.untold);
+    g_assert_cmpint(record.memory.unsettled, ==, sample.memory.unsettled);
     g_assert_cmpuint(record.memory.armed_port, ==, sample.memory.armed_port);
     g_assert_cmpuint(record.memory.pauses, ==, sample.memory.pauses);
     g_assert_cmpuint(record.memory.recoveries, ==, sample.memory.recoveries);
@@ -109,7 +115,8 @@ test_damaged(void)
             continue;
         for (guint j = 0; j <= G_N_ELEMENTS(junk); j++) {
             static const char *const later[] = {
-                "secret", "names", "listen-host", "armed-host", "running", "armed-port", NULL};
+                "secret",     "names",   "listen-host", "armed-host", "running",
+                "armed-port", "started", "untold",      "unsettled",  NULL};
             g_autoptr(GString) bad = g_string_new(NULL);
             g_autoptr(GError) error = NULL;
             JournalRecord record;
@@ -162,6 +169,7 @@ test_older(void)
         g_assert_cmpint(record.memory.state, ==, STATE_POSTCOPY_PAUSED);
         g_assert_cmpuint(record.memory.attempts, ==, 17);
         g_assert_cmpint(record.memory.running, ==, i == 1);
+        g_assert_false(record.memory.started);
         g_assert_cmpuint(record.memory.armed_port, ==, 0);
         g_assert_cmpstr(record.listen_host, ==, "");
         g_assert_cmpstr(record.armed_host, ==, "");
@@ -262,7 +270,10 @@ test_judge(void)
         { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY, FALSE }, EVENT_RESTORED },
         { ROLE_DESTINATION, STATE_POSTCOPY_PAUSED, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED, TRUE }, EVENT_RESTORED },
         { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED, FALSE }, EVENT_CALL_COMPLETED },
-        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED, TRUE }, EVENT_RESTORED },
+        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED, TRUE }, EVENT_CALL_COMPLETED },
+        { ROLE_SOURCE, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED, TRUE }, EVENT_QEMU_FAILED },
+        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNPAUSED, FALSE }, EVENT_RESTORED },
+        { ROLE_DESTINATION, STATE_POSTCOPY_ACTIVE, { TRUE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER, FALSE }, EVENT_RESTORED },
         { ROLE_DESTINATION, STATE_SETUP, { FALSE, 0, 0, FALSE }, EVENT_QEMU_GONE },
         { ROLE_DESTINATION, STATE_SWITCHOVER, { TRUE, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED, FALSE }, EVENT_CALL_COMPLETED },
         { ROLE_DESTINATION, STATE_SWITCHOVER, { TRUE, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER, FALSE }, EVENT_CALL_COMPLETED },

@@ -137,6 +137,170 @@ test_return_answered(void)
     }
 }
 
+/* A source that has failed in postcopy says so until the destination has it; the journal is kept so
+ * long. */
+static void
+test_ended_source(void)
+{
+    static const EventType ends[] = {EVENT_QEMU_FAILED, EVENT_QEMU_GONE};
+    g_autoptr(Policy) policy = policy_default();
+
+    for (guint state = STATE_SETUP; state < STATE_COMPLETED; state++) {
+        gboolean tells = state >= STATE_SWITCHOVER;
+        SessionMemory memory;
+        Bench a;
+
+        bench_init(&a, ROLE_SOURCE, policy);
+        bring_to(&a, state);
+        send(&a, ends[state % 2]);
+        assert_state(&a, STATE_FAILED);
+        g_assert_cmpint(find_effect(&a, EFFECT_TELL_ENDED) != NULL, ==, tells);
+        g_assert_cmpint(session_is_untold(a.session), ==, tells);
+        for (guint i = 0; i < 3; i++) {
+            send(&a, i % 2 ? EVENT_PEER_UNREACHABLE : EVENT_PEER_REFUSED);
+            g_assert_cmpint(find_effect(&a, EFFECT_START_STATE_TIMER) != NULL, ==, tells);
+            send(&a, EVENT_TIMER_STATE);
+            g_assert_cmpint(find_effect(&a, EFFECT_TELL_ENDED) != NULL, ==, tells);
+        }
+        session_remember(a.session, &memory);
+        bench_clear(&a);
+
+        bench_init(&a, ROLE_SOURCE, policy);
+        session_restore(a.session, &memory, a.now_usec);
+        send(&a, EVENT_RESTORED);
+        g_assert_cmpint(find_effect(&a, EFFECT_TELL_ENDED) != NULL, ==, tells);
+        g_assert_cmpint(send(&a, state % 2 ? EVENT_PEER_OVER : EVENT_PEER_COMPLETED), ==, tells);
+        g_assert_false(session_is_untold(a.session));
+        send(&a, EVENT_TIMER_STATE);
+        g_assert_null(find_effect(&a, EFFECT_TELL_ENDED));
+        bench_clear(&a);
+    }
+}
+
+/* A destination that waits for its source ends, unless what it has is all, or on its way. */
+static void
+test_ended_destination(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+
+    for (guint state = 0; state < STATE_LAST; state++) {
+        gboolean channel = migration_state_is_postcopy(state) && state != STATE_POSTCOPY_PAUSED;
+        gboolean over =
+            state == STATE_POSTCOPY_PAUSED || state == STATE_FAILED || state == STATE_CANCELLED;
+        Bench b;
+
+        bench_init(&b, ROLE_DESTINATION, policy);
+        bring_to(&b, state);
+        send(&b, EVENT_QEMU_RESUME);
+        send(&b, EVENT_PEER_ENDED);
+        g_assert_cmpint(find_effect(&b, EFFECT_BREAK_CHANNEL) != NULL, ==, channel);
+        g_assert_cmpint(find_effect(&b, EFFECT_REPLY_COMPLETED) != NULL, ==,
+                        state == STATE_COMPLETED);
+        g_assert_cmpint(find_effect(&b, EFFECT_REPLY_OVER) != NULL, ==, over);
+        g_assert_cmpint(find_effect(&b, EFFECT_REPLY_REFUSED) != NULL, ==,
+                        !over && state != STATE_COMPLETED);
+        if (channel) {
+            send(&b, EVENT_QEMU_POSTCOPY_PAUSED);
+            send(&b, EVENT_PEER_ENDED);
+            g_assert_nonnull(find_effect(&b, EFFECT_REPLY_OVER));
+            assert_state(&b, STATE_FAILED);
+        }
+        bench_clear(&b);
+    }
+}
+
+/* All memory is here, only nobody has started the guest: it is. */
+static void
+test_ended_received(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Bench b;
+
+    bench_init(&b, ROLE_DESTINATION, policy);
+    bring_to(&b, STATE_POSTCOPY_ACTIVE);
+    send(&b, EVENT_QEMU_COMPLETED);
+    for (guint i = 0; i < 2; i++) {
+        send(&b, i ? EVENT_PEER_ENDED : EVENT_PEER_RECOVER);
+        g_assert_nonnull(find_effect(&b, EFFECT_REPLY_COMPLETED));
+        g_assert_null(find_effect(&b, EFFECT_BREAK_CHANNEL));
+    }
+    bench_clear(&b);
+}
+
+/* What came of a question is done to the guest before it is forgotten. */
+static void
+test_settled(void)
+{
+    static const EventType answers[] = {EVENT_PEER_COMPLETED, EVENT_PEER_RETURNED};
+    g_autoptr(Policy) policy = policy_default();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(answers); i++) {
+        SessionMemory memory;
+        Bench a;
+
+        bench_init(&a, ROLE_SOURCE, policy);
+        bring_to(&a, STATE_SWITCHOVER);
+        send(&a, EVENT_RETURN_REQUESTED);
+        send(&a, answers[i]);
+        g_assert_true(session_needs_journal(a.session));
+        session_remember(a.session, &memory);
+        bench_clear(&a);
+
+        bench_init(&a, ROLE_SOURCE, policy);
+        session_restore(a.session, &memory, a.now_usec);
+        g_assert_true(session_needs_journal(a.session));
+        g_assert_true(send(&a, EVENT_SETTLED));
+        g_assert_false(session_needs_journal(a.session));
+        g_assert_false(send(&a, EVENT_SETTLED));
+        bench_clear(&a);
+    }
+}
+
+/* A guest that may have run on the destination is not given back, whatever has become of it. */
+static void
+test_may_have_run(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+
+    for (guint started = 0; started < 2; started++) {
+        SessionMemory memory;
+        Bench b;
+
+        bench_init(&b, ROLE_DESTINATION, policy);
+        bring_to(&b, STATE_SWITCHOVER);
+        send(&b, EVENT_FINISH_CALLED);
+        session_remember(b.session, &memory);
+        bench_clear(&b);
+
+        memory.started = started;
+        bench_init(&b, ROLE_DESTINATION, policy);
+        session_restore(b.session, &memory, b.now_usec);
+        send(&b, EVENT_QEMU_GONE);
+        send(&b, EVENT_PEER_RETURN);
+        g_assert_cmpint(find_effect(&b, EFFECT_REPLY_RETURNED) != NULL, ==, !started);
+        g_assert_cmpint(find_effect(&b, EFFECT_REPLY_REFUSED) != NULL, ==, started);
+        bench_clear(&b);
+    }
+}
+
+/* The source has switched, and the destination never hears of it. */
+static void
+test_source_paused_early(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Bench b;
+
+    bench_init(&b, ROLE_DESTINATION, policy);
+    bring_to(&b, STATE_PRECOPY_ACTIVE);
+    for (guint seconds = 0; seconds < 330; seconds += 30) {
+        send(&b, EVENT_PEER_RECOVER);
+        g_assert_nonnull(find_effect(&b, EFFECT_REPLY_REFUSED));
+        g_assert_cmpint(find_effect(&b, EFFECT_BREAK_CHANNEL) != NULL, ==, seconds >= 300);
+        b.now_usec += 30 * G_USEC_PER_SEC;
+    }
+    bench_clear(&b);
+}
+
 /* A daemon that stops does not wait for the rest of precopy. */
 static void
 test_daemon_stops(void)
@@ -163,6 +327,12 @@ main(int argc, char **argv)
     g_test_add_func("/session-return/return", test_return);
     g_test_add_func("/session-return/return-answered", test_return_answered);
     g_test_add_func("/session-return/look", test_look);
+    g_test_add_func("/session-return/ended-source", test_ended_source);
+    g_test_add_func("/session-return/ended-destination", test_ended_destination);
+    g_test_add_func("/session-return/ended-received", test_ended_received);
+    g_test_add_func("/session-return/settled", test_settled);
+    g_test_add_func("/session-return/may-have-run", test_may_have_run);
+    g_test_add_func("/session-return/source-paused-early", test_source_paused_early);
     g_test_add_func("/session-return/daemon-stops", test_daemon_stops);
     return g_test_run();
 }

@@ -52,11 +52,31 @@ test_cut_short(void)
     }
 }
 
+static void
+test_pid(void)
+{
+    static const struct {
+        const char *text;
+        pid_t pid;
+    } cases[] = {
+        {"<domstatus state='paused' reason='migration' pid='8125'>\n", 8125},
+        {"<domstatus state='running' reason='booted' pid='1'><x pid='7'/>", 1},
+        {"<domstatus state='running' reason='booted'>\n  <x pid='7'/>\n", 0},
+        {"<domstatus state='running' pid='8125'", 0},
+        {"<domain pid='7'>", 0},
+        {"", 0},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpint(statusfile_get_pid(cases[i].text), ==, cases[i].pid);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/statusfile/keep", test_keep);
     g_test_add_func("/statusfile/cut-short", test_cut_short);
+    g_test_add_func("/statusfile/pid", test_pid);
     return g_test_run();
 }
