@@ -12,6 +12,13 @@ from holdfast_lab import wait
 from holdfast_lab.network import RPC_PORT
 
 
+def assert_moved(lab, guest):
+    wait(lambda: lab.b.domain_state() == "running", 60, "the guest to run on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+    wait(lambda: lab.b.is_persistent(guest), 60, "it to be defined on b")
+    guest.witness_ok(lab.b)
+
+
 @pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
 @pytest.mark.parametrize("lasts", [0, 35], ids=["comes-back", "outlasts-keepalive"])
 def test_rpc_cut_before_the_switchover(lab, guest, p2p, lasts):
@@ -58,9 +65,23 @@ def test_the_destinations_daemon_restarts_before_it(lab, guest, hard):
     guest.wait_heartbeat(lab.b)
     lab.net.restore()
     wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
-    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
-    assert lab.b.is_persistent(guest)
-    guest.witness_ok(lab.b)
+    assert_moved(lab, guest)
+    migration.succeed()
+
+
+def test_the_destinations_daemon_is_away_until_all_is_sent(lab, guest):
+    """Both QEMUs are done, and libvirt takes the destination for one that its user has stopped."""
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", wait_active=False,
+                             postcopy_bandwidth=50)
+    migration.wait_status("active")
+    lab.net.cut("management", port=RPC_PORT)
+    migration.wait_status("postcopy-active")
+    lab.b.daemon.kill()
+    migration.wait_status("completed", hosts=[lab.a])
+    lab.net.restore()
+    lab.b.daemon.start()
+    guest.wait_heartbeat(lab.b)
+    assert_moved(lab, guest)
     migration.succeed()
 
 
