@@ -78,7 +78,8 @@ look_cb(World *world, const ClockArgs *args)
         return;
     daemon->client_gone_usec = MIN(daemon->client_gone_usec, world->clock.now_usec);
     if (session_get_owner(daemon->session) == OWNER_DESTINATION ||
-        world->clock.now_usec - daemon->client_gone_usec < CLIENT_GRACE_USEC)
+        (world->clock.now_usec - daemon->client_gone_usec < CLIENT_GRACE_USEC &&
+         world->mutant != MUTANT_NO_GRACE))
         world_after(world, SEC, look_cb, *args);
     else
         calls_connection_dropped(world, ROLE_DESTINATION);
@@ -282,7 +283,7 @@ void
 calls_draw_line(World *world)
 {
     world->domain.line_drawn = TRUE;
-    if (world->daemon[ROLE_DESTINATION].session)
+    if (world->daemon[ROLE_DESTINATION].session && world->mutant != MUTANT_NO_LINE)
         daemon_post(world, ROLE_DESTINATION, EVENT_GUEST_STARTED, 0);
 }
 
@@ -318,7 +319,7 @@ start_kept_cb(World *world, const ClockArgs *args)
     Daemon *daemon = &world->daemon[ROLE_DESTINATION];
     const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
 
-    if (is_destination_stale(world, args) || !qemu->alive)
+    if (is_destination_stale(world, args) || !qemu->alive || world->mutant == MUTANT_NO_STARTING)
         return;
     if (qemu->runs) {
         daemon_post(world, ROLE_DESTINATION, EVENT_QEMU_RESUME, 0);

@@ -317,7 +317,8 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
         peers_ask(world, effect->number, QUESTION_RETURN);
         break;
     case EFFECT_TELL_ENDED:
-        peers_ask(world, G_MAXUINT, QUESTION_ENDED);
+        if (world->mutant != MUTANT_NO_TELLING)
+            peers_ask(world, G_MAXUINT, QUESTION_ENDED);
         break;
     case EFFECT_ABORT:
         calls_cancel(world);

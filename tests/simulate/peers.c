@@ -101,7 +101,7 @@ judge_domain(const World *world, Question question)
     const Daemon *daemon = &world->daemon[ROLE_DESTINATION];
     const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
 
-    if (!daemon->has_monitor)
+    if (!daemon->has_monitor || world->mutant == MUTANT_FORGETFUL)
         return EVENT_PEER_REFUSED;
     if (!qemu->alive)
         return question == QUESTION_RETURN ? EVENT_PEER_RETURNED : EVENT_PEER_OVER;

@@ -31,6 +31,11 @@ static const char *const mutant_names[MUTANT_LAST] = {
     [MUTANT_NO_FINISH] = "no-finish",
     [MUTANT_NO_DEADLINE] = "no-deadline",
     [MUTANT_LYING_CALL] = "lying-call",
+    [MUTANT_NO_TELLING] = "no-telling",
+    [MUTANT_FORGETFUL] = "forgetful",
+    [MUTANT_NO_LINE] = "no-line",
+    [MUTANT_NO_STARTING] = "no-starting",
+    [MUTANT_NO_GRACE] = "no-grace",
 };
 
 struct Runner {

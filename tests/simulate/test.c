@@ -9,7 +9,7 @@
 /* A second; some ten under a sanitizer. */
 #define SCHEDULES 100000
 /* A broken rule shows soon, or the checks do not look for it. */
-#define MUTANT_SCHEDULES 3000
+#define MUTANT_SCHEDULES 30000
 
 static void
 test_named(void)

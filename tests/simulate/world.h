@@ -241,8 +241,13 @@ typedef enum {
     MUTANT_NO_FINISH,         /* EFFECT_FINISH is dropped */
     MUTANT_NO_DEADLINE,       /* EFFECT_START_STATE_TIMER is dropped */
     MUTANT_LYING_CALL,        /* a caller is told of success whatever came of it */
+    MUTANT_NO_TELLING,        /* EFFECT_TELL_ENDED is dropped */
+    MUTANT_FORGETFUL,         /* a migration that is not known stays so, whatever the domain says */
+    MUTANT_NO_LINE,           /* nobody hears of libvirt's line under a migration */
+    MUTANT_NO_STARTING,       /* a guest that Finish has not started is left to itself */
+    MUTANT_NO_GRACE,          /* the connection of a client that is gone is let go of at once */
 } Mutant;
-#define MUTANT_LAST (MUTANT_LYING_CALL + 1)
+#define MUTANT_LAST (MUTANT_NO_GRACE + 1)
 
 struct World {
     Clock clock;
