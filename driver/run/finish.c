@@ -289,7 +289,7 @@ static void
 start_kept(Migration *migration, virConnectPtr connection, virDomainPtr dom)
 {
     Kept kept = {0};
-    gboolean ran = FALSE;
+    gboolean ran = FALSE; /* or all is done to it that is to be */
 
     if (!look_at_kept(dom, &kept))
         return;
@@ -299,6 +299,8 @@ start_kept(Migration *migration, virConnectPtr connection, virDomainPtr dom)
         ran = TRUE;
     } else if (kept.state == VIR_DOMAIN_RUNNING) {
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
+    } else if (kept.ended && kept.reason == VIR_DOMAIN_PAUSED_USER) {
+        ran = TRUE; /* one that is to stay stopped */
     } else {
         return;
     }

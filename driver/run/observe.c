@@ -82,10 +82,14 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
     if (virDomainGetUUID(domain, uuid) < 0 || !(migration = migration_find(uuid)))
         return 0;
     /* Whatever becomes of Finish: from now on the guest is this host's. At the end of postcopy,
-     * whether it runs or not (qemuMigrationDstComplete(), src/qemu/qemu_migration.c, 11.3.0). */
+     * whether it runs or not, which is the end for one that is to stay stopped
+     * (qemuMigrationDstComplete(), src/qemu/qemu_migration.c, 11.3.0). */
     if (migration->role == ROLE_DESTINATION && event == VIR_DOMAIN_EVENT_RESUMED &&
         detail == VIR_DOMAIN_EVENT_RESUMED_MIGRATED)
-        migration_post(migration, EVENT_GUEST_STARTED, 0, NULL);
+        migration_post(migration,
+                       migration->flags & VIR_MIGRATE_PAUSED ? EVENT_CALL_COMPLETED
+                                                             : EVENT_GUEST_STARTED,
+                       0, NULL);
     else if (event == VIR_DOMAIN_EVENT_RESUMED &&
              detail != VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
