@@ -253,7 +253,7 @@ look_at_kept(virDomainPtr dom, Kept *kept)
 }
 
 static gboolean
-is_kept_unstarted(const Migration *migration, const Kept *kept)
+is_kept_unstarted(Migration *migration, const Kept *kept)
 {
     return kept->state == VIR_DOMAIN_PAUSED &&
            !(migration_get_flags(migration) & VIR_MIGRATE_PAUSED) &&

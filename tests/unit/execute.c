@@ -585,7 +585,7 @@ tell_paused(gpointer sequence)
 
     migration_get_secret(pair.destination, &message.secret);
     message_set_subject(&message, pair.destination->status->uuid, *(guint32 *)sequence);
-    peer_call_new(&way, 1, pair.port, &message, 60000, on_answer, NULL);
+    peer_call_new(&way, 1, pair.port, &message, 60000, 400, on_answer, NULL);
 }
 
 /* A person's pause that was withdrawn, and arrives when the recovery is over, breaks nothing. */
