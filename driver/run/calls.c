@@ -122,6 +122,26 @@ calls_perform(virDomainPtr dom,
                                                     cookieinlen, cookieout, cookieoutlen, flags);
 }
 
+static int
+calls_perform_old(virDomainPtr dom,
+                  const char *xmlin,
+                  const char *cookiein,
+                  int cookieinlen,
+                  char **cookieout,
+                  int *cookieoutlen,
+                  const char *dconnuri,
+                  const char *uri,
+                  unsigned long flags,
+                  const char *dname,
+                  unsigned long bandwidth)
+{
+    if ((flags & VIR_MIGRATE_PEER2PEER) && !(flags & VIR_MIGRATE_POSTCOPY_RESUME) &&
+        p2p_is_ours((unsigned int)flags))
+        return p2p_perform_old(dom, xmlin, dconnuri, uri, (unsigned int)flags, dname, bandwidth);
+    return TABLE_STOCK(domainMigratePerform3)(dom, xmlin, cookiein, cookieinlen, cookieout,
+                                              cookieoutlen, dconnuri, uri, flags, dname, bandwidth);
+}
+
 static virDomainPtr
 calls_finish(virConnectPtr dconn,
              virTypedParameterPtr params,
@@ -296,6 +316,7 @@ calls_overrides(gsize *n)
         TABLE_OVERRIDE(domainMigrateBegin3Params,   calls_begin),
         TABLE_OVERRIDE(domainMigratePrepare3Params, calls_prepare),
         TABLE_OVERRIDE(domainMigratePerform3Params, calls_perform),
+        TABLE_OVERRIDE(domainMigratePerform3,       calls_perform_old),
         TABLE_OVERRIDE(domainMigrateFinish3Params,  calls_finish),
         TABLE_OVERRIDE(domainMigrateConfirm3Params, calls_confirm),
         TABLE_OVERRIDE(domainAbortJobFlags,         calls_abort_job),

@@ -446,3 +446,26 @@ p2p_perform(virDomainPtr dom,
     stock_error_restore(saved);
     return rc;
 }
+
+int
+p2p_perform_old(virDomainPtr dom,
+                const char *xml,
+                const char *dconnuri,
+                const char *uri,
+                unsigned int flags,
+                const char *dname,
+                unsigned long bandwidth_mib)
+{
+    g_auto(Params) params = {0};
+
+    if (xml)
+        params_set_string(&params, VIR_MIGRATE_PARAM_DEST_XML, xml);
+    if (uri)
+        params_set_string(&params, VIR_MIGRATE_PARAM_URI, uri);
+    if (dname)
+        params_set_string(&params, VIR_MIGRATE_PARAM_DEST_NAME, dname);
+    if (bandwidth_mib > 0)
+        virTypedParamsAddULLong(&params.list, &params.n, &params.max, VIR_MIGRATE_PARAM_BANDWIDTH,
+                                bandwidth_mib);
+    return p2p_perform(dom, dconnuri, params.list, params.n, flags);
+}

@@ -29,3 +29,14 @@ int p2p_perform(virDomainPtr dom,
                 virTypedParameterPtr params,
                 int nparams,
                 unsigned int flags);
+
+/** The same without typed parameters: from a client as of libvirt before 1.1.0, or one that speaks
+ * the protocol by itself. Newer ones come with parameters whatever API they were asked with
+ * (virDomainMigrateUnmanagedParams(), src/libvirt-domain.c, 11.3.0). */
+int p2p_perform_old(virDomainPtr dom,
+                    const char *xml,
+                    const char *dconnuri,
+                    const char *uri,
+                    unsigned int flags,
+                    const char *dname,
+                    unsigned long bandwidth_mib);

@@ -71,6 +71,9 @@
     X(domainMigratePerform3Params, int, (virDomainPtr dom, const char *dconnuri,                   \
         virTypedParameterPtr params, int nparams, const char *cookiein, int cookieinlen,           \
         char **cookieout, int *cookieoutlen, unsigned int flags))                                  \
+    X(domainMigratePerform3, int, (virDomainPtr dom, const char *xmlin, const char *cookiein,      \
+        int cookieinlen, char **cookieout, int *cookieoutlen, const char *dconnuri,                \
+        const char *uri, unsigned long flags, const char *dname, unsigned long bandwidth))         \
     X(domainMigrateFinish3Params, virDomainPtr, (virConnectPtr dconn, virTypedParameterPtr params, \
         int nparams, const char *cookiein, int cookieinlen, char **cookieout, int *cookieoutlen,   \
         unsigned int flags, int cancelled))                                                        \

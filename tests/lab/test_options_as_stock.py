@@ -140,6 +140,31 @@ def test_in_precopy_without_a_fault(lab, stock_lab, option):
     assert not account.differences(stock, ours)
 
 
+PERFORM3 = """
+import ctypes, libvirt, sys
+dom = libvirt.open().lookupByName("guest")
+perform = ctypes.CDLL("libvirt.so.0").virDomainMigratePerform3
+text = lambda word: word.encode()
+flags = (libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
+         | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE | libvirt.VIR_MIGRATE_PERSIST_DEST)
+get = ctypes.pythonapi.PyCapsule_GetPointer
+get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+cookie, length = ctypes.c_char_p(), ctypes.c_int()
+sys.exit(perform(ctypes.c_void_p(get(dom._o, b"virDomainPtr")), None, None, 0,
+                 ctypes.byref(cookie), ctypes.byref(length), text(sys.argv[1]),
+                 text(sys.argv[2]), ctypes.c_ulong(flags), text("other"), ctypes.c_ulong(100)))
+"""
+
+
+def test_by_a_client_without_parameters(lab, guest):
+    """... as of libvirt before 1.1.0, or one that is no libvirt."""
+    result = lab.a.run("/usr/bin/python3", "-c", PERFORM3, lab.b.uri(), lab.b.data_uri(port=49200))
+    lab.note(result.stderr)
+    assert any("holdfast: migration" in text for _, _, text in lab.a.log.entries(lab.epoch))
+    assert lab.a.domains() == [] and lab.b.is_persistent("other")
+    guest.witness_ok(lab.b)
+
+
 def run_into(lab, guest, option):
     flags = option(lab, guest)
     since = lab.now()
