@@ -8,6 +8,7 @@
 #include <glib/gi18n-lib.h>
 
 #include "run/outcome.h"
+#include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/table.h"
 
@@ -38,11 +39,26 @@ confirm_return(Migration *migration, int *cancelled)
 }
 
 static gboolean
-is_running(Migration *migration, gpointer opaque)
+is_running(virDomainPtr dom)
 {
     int state = VIR_DOMAIN_NOSTATE;
 
-    return virDomainGetState(opaque, &state, NULL, 0) == 0 && state == VIR_DOMAIN_RUNNING;
+    return virDomainGetState(dom, &state, NULL, 0) == 0 && state == VIR_DOMAIN_RUNNING;
+}
+
+/* Confirm leaves a guest stopped that a person had stopped before the migration
+ * (qemuMigrationSrcRestoreDomainState(), src/qemu/qemu_migration.c, 11.3.0). */
+static gboolean
+is_back(Migration *migration, gpointer opaque)
+{
+    int state = VIR_DOMAIN_NOSTATE, reason = 0;
+    StockJob job = {0};
+
+    if (is_running(opaque))
+        return TRUE;
+    return virDomainGetState(opaque, &state, &reason, 0) == 0 &&
+           reason != VIR_DOMAIN_PAUSED_MIGRATION && stock_domain_job(opaque, &job) &&
+           job.async == STOCK_ASYNC_NONE;
 }
 
 gboolean
@@ -59,12 +75,14 @@ confirm_resume(virDomainPtr dom, int *rc)
     migration_tell(migration, EVENT_CALL_CANCELLED, 0,
                    _("a person had the guest go on at the source"));
     /* Confirm, which was held, lets it run. */
-    *rc = migration_poll(migration, is_running, dom) ? 0 : -1;
-    if (*rc < 0)
-        stock_error_raise(
-            VIR_ERR_OPERATION_FAILED,
-            _("domain '%1$s' does not run again: see the daemon's log, and try again"),
-            migration_get_name(migration));
+    if (migration_poll(migration, is_back, dom)) {
+        *rc = is_running(dom) ? 0 : TABLE_STOCK(domainResume)(dom);
+        return TRUE;
+    }
+    *rc = -1;
+    stock_error_raise(VIR_ERR_OPERATION_FAILED,
+                      _("domain '%1$s' does not run again: see the daemon's log, and try again"),
+                      migration_get_name(migration));
     return TRUE;
 }
 
