@@ -22,8 +22,9 @@ by_signal = pytest.mark.parametrize("hard", [False, True], ids=["SIGTERM", "SIGK
 
 @pytest.fixture
 def migrate(lab, guest, impatient):
-    """A function that starts a migration whose driver, the client or the source's daemon, gives a
-    silent connection up after some ten seconds; held in precopy.
+    """A function that starts a migration, held in precopy, whose driver (the client, or the source's
+    daemon) gives a silent connection up after some ten seconds, a client of more patience after
+    twice as many, and a daemon then after half a minute.
 
     One question of keepalive alone: with others on their way, unanswered, TCP would not send
     Finish through a network that loses the answers.
@@ -33,16 +34,12 @@ def migrate(lab, guest, impatient):
             # Unlike the client's it is at work while memory is copied, which a busy machine may
             # take seconds for.
             impatient(lab, 8, 1)
-        return migrate_held(lab, *["--p2p"] * p2p, patience=patience)
+        words = ["-k", str(patience), "-K", "1", "migrate", "guest", lab.b.uri(), "--live",
+                 *["--p2p"] * p2p, "--bandwidth", "10", "--undefinesource", "--persistent"]
+        migration = lab.keep(Migration(lab.a.enter + lab.a.virsh_command + words, lab.a, lab.b))
+        migration.wait_status("active")
+        return migration
     return start
-
-
-def migrate_held(lab, *flags, patience):
-    words = ["-k", str(patience), "-K", "1", "migrate", "guest", lab.b.uri(), "--live",
-             "--bandwidth", "10", "--undefinesource", "--persistent", *flags]
-    migration = lab.keep(Migration(lab.a.enter + lab.a.virsh_command + words, lab.a, lab.b))
-    migration.wait_status("active")
-    return migration
 
 
 def lose(lab, migration, lost):
