@@ -22,6 +22,13 @@ bitmap_free(Bitmap *bitmap)
     g_free(bitmap);
 }
 
+void
+block_node_free(BlockNode *node)
+{
+    g_free(node->name);
+    g_free(node);
+}
+
 /* --- JSON --- */
 
 /* NULL, and 0 elements, for what is no array. */
@@ -129,12 +136,18 @@ read_bitmap(Json *info, const char *node, gboolean active, const Mapping *mappin
     return bitmap;
 }
 
+/* QEMU before 10.0 does not say; it tells of no bitmap on a node that is inactive. */
+static gboolean
+is_active(Json *info)
+{
+    return get_boolean(info, "active", TRUE);
+}
+
 static void
 read_node(Json *info, const Mapping *mapping, GPtrArray *view)
 {
     const char *node = get_string(info, "node-name");
-    /* QEMU before 10.0 does not say; it tells of no bitmap on a node that is inactive. */
-    gboolean active = get_boolean(info, "active", TRUE);
+    gboolean active = is_active(info);
     guint n;
     Json *bitmaps = get_array(info, "dirty-bitmaps", &n);
 
@@ -145,6 +158,13 @@ read_node(Json *info, const Mapping *mapping, GPtrArray *view)
         if (bitmap)
             g_ptr_array_add(view, bitmap);
     }
+}
+
+static void
+set_error(const char *reply, GError **error)
+{
+    g_set_error(error, VIEW_ERROR, VIEW_ERROR_REPLY,
+                _("QEMU does not tell of its dirty bitmaps: %1$.200s"), reply);
 }
 
 GPtrArray *
@@ -158,15 +178,39 @@ view_parse(const char *nodes, const char *parameters, GError **error)
     Json *array = get_array(nodes_json, "return", &n);
 
     if (!array || !parameters_json) {
-        g_set_error(error, VIEW_ERROR, VIEW_ERROR_REPLY,
-                    _("QEMU does not tell of its dirty bitmaps: %1$.200s"),
-                    array ? parameters : nodes);
+        set_error(array ? parameters : nodes, error);
         return NULL;
     }
     view = g_ptr_array_new_with_free_func((GDestroyNotify)bitmap_free);
     for (guint i = 0; i < n; i++)
         read_node(symbols.virJSONValueArrayGet(array, i), &mapping, view);
     return g_steal_pointer(&view);
+}
+
+GPtrArray *
+view_parse_nodes(const char *nodes, GError **error)
+{
+    g_autoptr(Json) json = json_parse(nodes);
+    GPtrArray *list;
+    guint n;
+    Json *array = get_array(json, "return", &n);
+
+    if (!array) {
+        set_error(nodes, error);
+        return NULL;
+    }
+    list = g_ptr_array_new_with_free_func((GDestroyNotify)block_node_free);
+    for (guint i = 0; i < n; i++) {
+        Json *info = symbols.virJSONValueArrayGet(array, i);
+        BlockNode *node = get_string(info, "node-name") ? g_new(BlockNode, 1) : NULL;
+
+        if (!node)
+            continue;
+        node->name = g_strdup(get_string(info, "node-name"));
+        node->active = is_active(info);
+        g_ptr_array_add(list, node);
+    }
+    return list;
 }
 
 const Bitmap *

@@ -23,6 +23,14 @@ typedef struct {
 void bitmap_free(Bitmap *bitmap);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bitmap, bitmap_free)
 
+/** A block node. */
+typedef struct {
+    char *name;
+    gboolean active; /* this host may use the image; of a QEMU before 10.0 always so */
+} BlockNode;
+
+void block_node_free(BlockNode *node);
+
 #define VIEW_ERROR (view_error_quark())
 GQuark view_error_quark(void);
 typedef enum {
@@ -39,6 +47,14 @@ typedef enum {
  * Returns: (element-type Bitmap) (transfer full): in QEMU's order; NULL with @error set.
  */
 GPtrArray *view_parse(const char *nodes, const char *parameters, GError **error);
+
+/**
+ * view_parse_nodes:
+ * @nodes: the answer to query-named-block-nodes
+ *
+ * Returns: (element-type BlockNode) (transfer full): those that have a name; NULL with @error set.
+ */
+GPtrArray *view_parse_nodes(const char *nodes, GError **error);
 
 /** view_has_mapping: whether there is a mapping with any bitmap in it; view_parse()'s @parameters.
  */

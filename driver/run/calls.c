@@ -13,6 +13,7 @@
 #include "run/confirm.h"
 #include "run/error.h"
 #include "run/finish.h"
+#include "run/handback.h"
 #include "run/host.h"
 #include "run/listeners.h"
 #include "run/migration.h"
@@ -237,9 +238,21 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
 static int
 calls_resume(virDomainPtr dom)
 {
+    g_autoptr(GError) error = NULL;
+    gboolean due;
     int rc;
 
-    return confirm_resume(dom, &rc) ? rc : TABLE_STOCK(domainResume)(dom);
+    if (confirm_resume(dom, &rc))
+        return rc;
+    due = handback_is_due(dom);
+    if (due && !handback_settle(dom, &error)) {
+        error_raise(error);
+        return -1;
+    }
+    rc = TABLE_STOCK(domainResume)(dom);
+    if (due && !handback_settle(dom, &error))
+        g_warning("%s", error->message);
+    return rc;
 }
 
 /* --- policies --- */

@@ -7,6 +7,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "run/handback.h"
 #include "run/outcome.h"
 #include "stock/domain.h"
 #include "stock/error.h"
@@ -38,6 +39,11 @@ confirm_return(Migration *migration, int *cancelled)
     return TRUE;
 }
 
+typedef struct {
+    virDomainPtr dom;
+    gboolean confirmed; /* a Confirm is at work on it */
+} Return;
+
 static gboolean
 is_running(virDomainPtr dom)
 {
@@ -49,16 +55,25 @@ is_running(virDomainPtr dom)
 /* Confirm leaves a guest stopped that a person had stopped before the migration
  * (qemuMigrationSrcRestoreDomainState(), src/qemu/qemu_migration.c, 11.3.0). */
 static gboolean
-is_back(Migration *migration, gpointer opaque)
+is_back_stopped(virDomainPtr dom)
 {
     int state = VIR_DOMAIN_NOSTATE, reason = 0;
     StockJob job = {0};
 
-    if (is_running(opaque))
-        return TRUE;
-    return virDomainGetState(opaque, &state, &reason, 0) == 0 &&
-           reason != VIR_DOMAIN_PAUSED_MIGRATION && stock_domain_job(opaque, &job) &&
+    return virDomainGetState(dom, &state, &reason, 0) == 0 &&
+           reason != VIR_DOMAIN_PAUSED_MIGRATION && stock_domain_job(dom, &job) &&
            job.async == STOCK_ASYNC_NONE;
+}
+
+/* It runs, or Confirm has left it stopped, or could not have it run. */
+static gboolean
+is_over(Migration *migration, gpointer opaque)
+{
+    const Return *guest = opaque;
+
+    if (is_running(guest->dom))
+        return TRUE;
+    return guest->confirmed ? !migration_is_confirmed(migration) : is_back_stopped(guest->dom);
 }
 
 gboolean
@@ -66,23 +81,26 @@ confirm_resume(virDomainPtr dom, int *rc)
 {
     unsigned char uuid[VIR_UUID_BUFLEN] = {0};
     g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+    Return guest = {.dom = dom};
 
     if (!migration || migration_get_role(migration) != ROLE_SOURCE ||
         !migration_wants_return(migration))
         return FALSE;
+    guest.confirmed = migration_is_confirmed(migration);
     g_warning("migration %s: domain %s goes on here on a person's word, without the destination's",
               migration_get_id(migration), migration_get_name(migration));
     migration_tell(migration, EVENT_CALL_CANCELLED, 0,
                    _("a person had the guest go on at the source"));
     /* Confirm, which was held, lets it run. */
-    if (migration_poll(migration, is_back, dom)) {
-        *rc = is_running(dom) ? 0 : TABLE_STOCK(domainResume)(dom);
-        return TRUE;
-    }
-    *rc = -1;
-    stock_error_raise(VIR_ERR_OPERATION_FAILED,
-                      _("domain '%1$s' does not run again: see the daemon's log, and try again"),
-                      migration_get_name(migration));
+    migration_poll(migration, is_over, &guest);
+    *rc = is_running(dom) ? 0 : -1;
+    if (*rc < 0 && is_back_stopped(dom))
+        return FALSE; /* it is as any other stopped guest now */
+    if (*rc < 0)
+        stock_error_raise(
+            VIR_ERR_OPERATION_FAILED,
+            _("domain '%1$s' does not run again: see the daemon's log, and try again"),
+            migration_get_name(migration));
     return TRUE;
 }
 
@@ -98,6 +116,7 @@ confirm_call(virDomainPtr dom,
     unsigned char uuid[VIR_UUID_BUFLEN] = {0};
     g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
     g_autoptr(Status) status = NULL;
+    g_autoptr(GError) error = NULL;
     int rc;
 
     if (!migration || migration_get_role(migration) != ROLE_SOURCE || (flags & VIR_MIGRATE_OFFLINE))
@@ -121,6 +140,8 @@ confirm_call(virDomainPtr dom,
     }
     rc = TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
                                                   flags, cancelled);
+    if (cancelled && !handback_settle(dom, &error))
+        g_warning("migration %s: %s", migration_get_id(migration), error->message);
     migration_end_confirm(migration);
     if (!cancelled && rc == 0)
         outcome_tell(migration, EVENT_CALL_COMPLETED);

@@ -22,9 +22,9 @@ int confirm_call(virDomainPtr dom,
                  int cancelled);
 
 /**
- * phases_resume: virDomainResume() of a domain that is stopped until the destination has said
+ * confirm_resume: virDomainResume() of a domain that is stopped until the destination has said
  * whether it runs there: a person says that it does not.
  *
- * Returns: FALSE when @dom is no such domain.
+ * Returns: FALSE when @dom is no such domain, or is one no more: a resume like any other is due.
  */
 gboolean confirm_resume(virDomainPtr dom, int *rc);

@@ -8,84 +8,27 @@ guest is a machine without a processor; its disk is written to by QEMU itself.
 import json
 import pathlib
 import subprocess
-import time
 
 import pytest
 
+from qemu import BLOCK, NODE, Qemu
+
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "bitmaps"
-NODE = "libvirt-1-format"
 BITMAPS = {"monday": False, "tuesday": True}  # name: disabled
-BLOCK = 65536
-DEADLINE = 60
 
 
-class Qemu:
-    """A QEMU with one disk. `ask` gives an answer's "return"; what QEMU refuses raises."""
-
-    def __init__(self, image):
-        command = ["qemu-system-x86_64", "-machine", "none", "-nodefaults", "-display", "none",
-                   "-blockdev", json.dumps({
-                       "driver": "qcow2", "node-name": NODE, "discard": "unmap",
-                       "file": {"driver": "file", "filename": str(image)}}),
-                   "-qmp", "stdio"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
-        self.process.stdout.readline()
-        self.ask("qmp_capabilities")
-
-    def send(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        while True:
-            answer = json.loads(self.process.stdout.readline())
-            if "event" not in answer:
-                assert "error" not in answer, (line, answer)
-                return answer["return"]
-
-    def ask(self, command, **arguments):
-        return self.send(json.dumps({"execute": command, "arguments": {
-            name.replace("_", "-"): value for name, value in arguments.items()}}))
-
-    def write(self, tmp_path, block):
-        """One block of the disk, over NBD: as a guest would."""
-        address = tmp_path / "nbd"
-        self.ask("nbd-server-start", addr={"type": "unix", "data": {"path": str(address)}})
-        self.ask("block-export-add", type="nbd", id="export", node_name=NODE, name="disk",
-                 writable=True)
-        subprocess.run(["qemu-io", "-f", "raw", "-c", f"write -q {block * BLOCK} {BLOCK}",
-                        f"nbd+unix:///disk?socket={address}"], check=True, capture_output=True,
-                       timeout=DEADLINE)
-        self.ask("nbd-server-stop")
-
-    def bitmaps(self):
-        nodes = self.ask("query-named-block-nodes", flat=True)
-        return {each["name"]: each for node in nodes if node["node-name"] == NODE
-                for each in node.get("dirty-bitmaps", [])}
-
-    def wait_migration(self, *statuses):
-        end = time.monotonic() + DEADLINE
-        while self.ask("query-migrate").get("status") not in statuses:
-            assert time.monotonic() < end, self.ask("query-migrate")
-            time.sleep(0.01)
-
-    def fail_a_migration(self):
-        """One with the bitmaps on its stream that is cancelled while it is active."""
-        self.ask("migrate-set-capabilities",
-                 capabilities=[{"capability": "dirty-bitmaps", "state": True}])
-        self.ask("migrate-set-parameters", block_bitmap_mapping=[
-            {"node-name": NODE, "alias": "vda",
-             "bitmaps": [{"name": name, "alias": name} for name in BITMAPS]}])
-        # Reads nothing, and closes its end when it ends.
-        self.ask("migrate", uri="exec:sleep 1")
-        self.wait_migration("active")
-        self.ask("migrate_cancel")
-        self.wait_migration("cancelled", "failed")
-
-    def end(self):
-        """In order, so that it stores what it means to store."""
-        self.ask("quit")
-        self.process.stdin.close()
-        assert self.process.wait(DEADLINE) == 0
+def fail_a_migration(qemu):
+    """One with the bitmaps on its stream that is cancelled while it is active."""
+    qemu.ask("migrate-set-capabilities",
+             capabilities=[{"capability": "dirty-bitmaps", "state": True}])
+    qemu.ask("migrate-set-parameters", block_bitmap_mapping=[
+        {"node-name": NODE, "alias": "vda",
+         "bitmaps": [{"name": name, "alias": name} for name in BITMAPS]}])
+    # Reads nothing, and closes its end when it ends.
+    qemu.ask("migrate", uri="exec:sleep 1")
+    qemu.wait_migration("active")
+    qemu.ask("migrate_cancel")
+    qemu.wait_migration("cancelled", "failed")
 
 
 @pytest.fixture
@@ -118,7 +61,7 @@ def stored(image):
 
 
 def test_they_are_lost(qemu, image):
-    qemu.fail_a_migration()
+    fail_a_migration(qemu)
     # It does not look like it.
     assert all(each["persistent"] for each in qemu.bitmaps().values())
     qemu.end()
@@ -127,7 +70,7 @@ def test_they_are_lost(qemu, image):
 
 def test_they_are_repaired(qemu, image, tmp_path):
     qemu.write(tmp_path, 2)
-    qemu.fail_a_migration()
+    fail_a_migration(qemu)
     qemu.write(tmp_path, 3)
     before = qemu.bitmaps()
     for number, line in enumerate((GOLDEN / "repair.txt").read_text().splitlines()):
