@@ -87,7 +87,7 @@ class Health:
             elif ending.seconds > STOP_SECONDS:
                 yield f"the daemon {ending}, which took {ending.seconds:.0f} s"
         for _, level, text in host.log.entries(self._lab.epoch):
-            if WORDS.search(text) and not text.startswith("QEMU_MONITOR"):
+            if WORDS.search(text) and "QEMU_MONITOR" not in text:
                 yield f"{level}: {text}"
         printed = host.daemon.printed[self._printed.get(host, 0):].strip()
         if printed:
