@@ -20,6 +20,7 @@
 #include "run/p2p.h"
 #include "run/params.h"
 #include "run/phases.h"
+#include "run/postcopy.h"
 #include "run/requests.h"
 #include "run/resume.h"
 #include "run/stats.h"
@@ -235,6 +236,22 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
     return rc;
 }
 
+/* Stock libvirt goes by Begin's flags, to which the policy's wish may have been added in vain: it
+ * would send the command on, and QEMU would speak of capabilities. */
+static int
+calls_start_postcopy(virDomainPtr dom, unsigned int flags)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
+
+    if (!migration || !postcopy_came_to_nothing(migration))
+        return TABLE_STOCK(domainMigrateStartPostCopy)(dom, flags);
+    stock_error_raise(VIR_ERR_OPERATION_INVALID, "%s",
+                      dgettext("libvirt", "switching to post-copy requires migration to be started "
+                                          "with VIR_MIGRATE_POSTCOPY flag"));
+    return -1;
+}
+
 static int
 calls_resume(virDomainPtr dom)
 {
@@ -333,6 +350,7 @@ calls_overrides(gsize *n)
         TABLE_OVERRIDE(domainMigrateFinish3Params,  calls_finish),
         TABLE_OVERRIDE(domainMigrateConfirm3Params, calls_confirm),
         TABLE_OVERRIDE(domainAbortJobFlags,         calls_abort_job),
+        TABLE_OVERRIDE(domainMigrateStartPostCopy,  calls_start_postcopy),
         TABLE_OVERRIDE(domainResume,                calls_resume),
         TABLE_OVERRIDE(domainDefineXML,             calls_define),
         TABLE_OVERRIDE(domainDefineXMLFlags,        calls_define_flags),

@@ -182,6 +182,16 @@ postcopy_perform(Migration *migration, virDomainPtr dom, CookiePostcopy answer, 
     return TRUE;
 }
 
+gboolean
+postcopy_came_to_nothing(Migration *migration)
+{
+    g_autoptr(Status) status = migration_get_status(migration);
+
+    return status->role == ROLE_SOURCE && !migration_state_is_terminal(status->state) &&
+           migration_get_wish(migration) != COOKIE_POSTCOPY_NONE &&
+           !(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY);
+}
+
 void
 postcopy_start_job(gpointer opaque, gpointer unused)
 {

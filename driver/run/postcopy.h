@@ -87,5 +87,9 @@ gboolean postcopy_perform(Migration *migration,
                           CookiePostcopy answer,
                           unsigned int *flags);
 
+/** Source: whether the migration that is under way has no postcopy although its policy asks for
+ * it. */
+gboolean postcopy_came_to_nothing(Migration *migration);
+
 /** For host_run(): has QEMU switch to postcopy. Takes over a reference to a Migration. */
 void postcopy_start_job(gpointer migration, gpointer unused);

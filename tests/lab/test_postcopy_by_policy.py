@@ -193,7 +193,11 @@ def test_without_holdfast_there(kept_lab, p2p):
     assert "requires postcopy" in refused.output and "has no Holdfast" in refused.output, refused
     unharmed(lab, guest)
     set_policy(lab, 'mode="prefer" switch="after-precopy"')
-    migration = lab.migrate(lab.a, lab.b, *FLAGS, p2p=p2p)
+    migration = lab.migrate(lab.a, lab.b, *FLAGS, "--bandwidth", "40", p2p=p2p)
+    migration.wait_status("active", hosts=[lab.a])
+    result = lab.a.virsh("migrate-postcopy", "guest", check=False)
+    assert "requires migration to be started with VIR_MIGRATE_POSTCOPY" in result.stderr, result
+    lab.a.virsh("migrate-setspeed", "guest", "1000")
     arrived(lab, guest, migration, postcopy=False)
     assert len(log(lab.a, "the policy prefers postcopy, and the destination has no Holdfast")) == 1
 

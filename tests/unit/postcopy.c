@@ -180,6 +180,8 @@ test_perform(void)
         g_assert_cmpint(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY, ==,
                         flags & VIR_MIGRATE_POSTCOPY);
         migration_sync(migration);
+        g_assert_cmpint(postcopy_came_to_nothing(migration), ==,
+                        table[i / 2].wish != COOKIE_POSTCOPY_NONE && !table[i / 2].on);
         migration_record(migration, &record); /* for the journal */
         g_assert_cmpuint(record.flags & VIR_MIGRATE_POSTCOPY, ==, flags & VIR_MIGRATE_POSTCOPY);
         status = migration_get_status(migration);
