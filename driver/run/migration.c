@@ -348,7 +348,7 @@ read_flag(const gboolean *flag)
 }
 
 unsigned int
-migration_get_flags(Migration *migration)
+migration_get_flags(const Migration *migration)
 {
     unsigned int flags;
 

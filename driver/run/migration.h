@@ -57,7 +57,7 @@ const unsigned char *migration_get_uuid(const Migration *migration);
 MigrationRole migration_get_role(const Migration *migration);
 /** The virDomainMigrateFlags that it runs with: the client's, and postcopy if the policy has turned
  * it on. Any thread. */
-unsigned int migration_get_flags(Migration *migration);
+unsigned int migration_get_flags(const Migration *migration);
 void migration_add_flags(Migration *migration, unsigned int flags);
 /* What the source's policy wishes, see postcopy.h. Any thread. */
 void migration_set_wish(Migration *migration, CookiePostcopy wish);
