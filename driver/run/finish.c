@@ -61,18 +61,38 @@ finish_attached(Migration *migration, virConnectPtr dconn)
     return NULL;
 }
 
-/* Stock Finish destroys a destination that it finds paused before it has started the guest, and one
- * whose source says that it failed. In postcopy both would lose the guest. */
+/* What QEMU has told so far is told to the engine: an answer comes behind the events on the same
+ * monitor, and this one without QEMU's main loop, which may wait for a page. */
 static void
-prepare_finish(Migration *migration, int *cancelled)
+hear_qemu(Migration *migration, virConnectPtr dconn)
 {
+    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
+    g_autofree char *reply = dom ? qmp_execute_oob(dom, "query-yank", NULL, NULL) : NULL;
+
+    if (dom)
+        virDomainFree(dom);
+    virResetLastError();
     migration_sync(migration);
+}
+
+/* Stock Finish destroys a destination that it finds paused before it has started the guest, and one
+ * whose source says that it failed. In postcopy both would lose the guest. FALSE if the pause
+ * lasts.
+ */
+static gboolean
+prepare_finish(Migration *migration, virConnectPtr dconn, int *cancelled)
+{
+    MigrationState state;
+
+    hear_qemu(migration, dconn);
     migration_wait(migration, MIGRATION_FLOWING, 0, 0, NULL);
-    if (*cancelled && migration_state_is_postcopy(outcome_fetch_state(migration))) {
+    state = outcome_fetch_state(migration);
+    if (*cancelled && migration_state_is_postcopy(state)) {
         g_warning("migration %s: the source cancelled it in postcopy; the guest stays here",
                   migration_get_id(migration));
         *cancelled = 0;
     }
+    return !migration_state_is_postcopy(state) || state == STATE_POSTCOPY_ACTIVE;
 }
 
 /* A destination that libvirt still has as it prepared it (qemuProcessStartWithMemoryState() and
@@ -121,9 +141,16 @@ run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *
     virDomainPtr dom;
     MigrationState state;
 
-    prepare_finish(migration, &finish->cancelled);
-    dom = call_stock(dconn, finish);
     *goes_on = FALSE;
+    if (!prepare_finish(migration, dconn, &finish->cancelled)) {
+        g_autoptr(Status) status = migration_get_status(migration);
+
+        /* After the recovery it is ours to call. */
+        migration_release_finish(migration);
+        outcome_raise(status);
+        return NULL;
+    }
+    dom = call_stock(dconn, finish);
     if (dom) {
         outcome_tell(migration, EVENT_CALL_COMPLETED);
         return dom;

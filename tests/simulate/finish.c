@@ -107,6 +107,15 @@ stock_cb(World *world, const ClockArgs *args)
 
     if (!daemon->up || daemon->life != args->generation || world->finish.stage != FINISH_FLOWING)
         return;
+    /* prepare_finish(): a pause that lasts */
+    if (daemon_get_state(world, ROLE_DESTINATION) > STATE_POSTCOPY_ACTIVE &&
+        !migration_state_is_terminal(daemon_get_state(world, ROLE_DESTINATION))) {
+        world_trace(world, "Finish: waits for the recovery");
+        world->daemon[ROLE_DESTINATION].finish_claimed = FALSE;
+        daemon_step(world, ROLE_DESTINATION, EVENT_FINISH_FAILED, 0);
+        return_from_finish(world, FALSE);
+        return;
+    }
     world->finish.stage = FINISH_STOCK;
     finish_progress(world);
 }
