@@ -10,6 +10,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "run/command.h"
 #include "run/confirm.h"
 #include "run/error.h"
 #include "run/finish.h"
@@ -17,6 +18,7 @@
 #include "run/host.h"
 #include "run/listeners.h"
 #include "run/migration.h"
+#include "run/outcome.h"
 #include "run/p2p.h"
 #include "run/params.h"
 #include "run/phases.h"
@@ -225,6 +227,14 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
                             "said that the guest runs there, and a pause before that would lose "
                             "it; try again"),
                           virDomainGetName(dom));
+        return -1;
+    }
+    if (outcome_fetch_state(migration) == STATE_POSTCOPY_ACTIVE &&
+        !command_may_pause(migration, &error)) {
+        requests_pause_end(migration);
+        stock_error_raise(VIR_ERR_OPERATION_INVALID,
+                          _("cannot pause the migration of domain '%1$s' now: %2$s"),
+                          virDomainGetName(dom), error->message);
         return -1;
     }
     rc = TABLE_STOCK(domainAbortJobFlags)(dom, flags);

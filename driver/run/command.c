@@ -168,8 +168,8 @@ command_look(Migration *migration)
 
 /* Whether a channel of the source's that breaks is a pause. The answer is not waited for where it
  * matters: a QEMU that sends the last with its main loop locked gives none before that is sent. */
-static gboolean
-is_breakable(const Migration *migration, GError **error)
+gboolean
+command_may_pause(const Migration *migration, GError **error)
 {
     g_autofree char *reply = qmp(migration, "{\"execute\":\"query-migrate\"}", error);
     g_autofree char *status = reply ? qmp_reply_string(reply, "status") : NULL;
@@ -195,7 +195,7 @@ run_break(Command *command)
     g_autofree char *reply = NULL;
     guint broken;
 
-    if (!is_breakable(migration, &command->error)) {
+    if (!command_may_pause(migration, &command->error)) {
         channel_bear(&command->channel);
         return;
     }
@@ -240,9 +240,17 @@ run_pause(Command *command)
         migration_post(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
         return;
     }
+    status = migration_get_status(migration);
+    if (migration->role == ROLE_SOURCE && status->state == STATE_POSTCOPY_ACTIVE &&
+        !command_may_pause(migration, &error)) {
+        g_message("migration %s: not paused: %s", migration->id, error->message);
+        migration_post(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
+        return;
+    }
     reply = qmp_oob(migration, "migrate-pause", NULL, &error);
     if (reply)
         return;
+    g_clear_pointer(&status, status_unref);
     status = migration_get_status(migration);
     /* QEMU refuses only what has no channel to break (qmp_migrate_pause(), migration/migration.c,
      * QEMU 10.0): it is paused already, and we have missed it, as after a restart. */

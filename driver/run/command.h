@@ -27,6 +27,10 @@ void command_look(Migration *migration);
  */
 void command_break(Migration *migration);
 
+/** Source: whether a pause now would be one, see command_break(). Blocks; not on the engine thread.
+ */
+gboolean command_may_pause(const Migration *migration, GError **error);
+
 /** Those that wait for their turn are not carried out: the migration has ended. */
 void command_drop_waiting(Migration *migration);
 
