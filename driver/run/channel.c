@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -215,6 +216,41 @@ void
 channel_bear(const Channel *channel)
 {
     foreach_connection(channel, bear_connection, NULL, NULL);
+}
+
+/* QEMU's own name for it (monitor_init_globals_core(), monitor/monitor.c; iothread_new(), 10.0),
+ * which threads have since libvirt starts QEMU with debug-threads=on. */
+#define MONITOR_THREAD "IO mon_iothread"
+
+static pid_t
+find_monitor_thread(const Channel *channel)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task", channel->pid);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *comm = g_strdup_printf("%s/%s/comm", path, name);
+        g_autofree char *text = NULL;
+
+        if (g_file_get_contents(comm, &text, NULL, NULL) &&
+            g_str_equal(g_strchomp(text), MONITOR_THREAD))
+            return (pid_t)atoi(name);
+    }
+    return 0;
+}
+
+void
+channel_hasten(const Channel *channel, gboolean hasten)
+{
+    struct sched_param param = {.sched_priority = hasten ? 1 : 0};
+    pid_t thread;
+
+    if (!channel->pid || (channel->started && read_started(channel->pid) != channel->started))
+        return;
+    thread = find_monitor_thread(channel);
+    if (thread && sched_setscheduler(thread, hasten ? SCHED_RR : SCHED_OTHER, &param) < 0)
+        g_info("QEMU's monitors keep their priority: %s", g_strerror(errno));
 }
 
 static void

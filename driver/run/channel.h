@@ -54,5 +54,16 @@ gboolean channel_sample(const Channel *channel, GArray *samples, GError **error)
  */
 guint channel_break(const Channel *channel);
 
+/**
+ * channel_hasten: has the destination accept the connections of a recovery at once, or as ever
+ *
+ * QEMU 10.0's destination aborts, and the guest is lost with it, when it reads the source's order
+ * to go on before it has accepted the second connection, for urgent pages; but for a semaphore that
+ * keeps a stale count after a recovery that broke off (loadvm_postcopy_handle_resume(),
+ * migration/savevm.c). The monitors' thread accepts, since migrate-recover came out of band, and
+ * runs before all others for as long as a recovery lasts. Where that is not allowed it does not.
+ */
+void channel_hasten(const Channel *channel, gboolean hasten);
+
 /** channel_bear: nor may the kernel break it for its silence, while there is nothing to send. */
 void channel_bear(const Channel *channel);

@@ -409,6 +409,7 @@ run_arm(Command *command)
 {
     const char *host = command->host ? command->host : get_any();
 
+    channel_hasten(&command->channel, TRUE);
     /* A port that a person names is QEMU's to judge: it may listen there already, for an answer
      * that was lost, and closes that first (qmp_migrate_recover(), migration/migration.c, 10.0). */
     if (!command->port)

@@ -272,6 +272,13 @@ unwatch(Migration *migration)
 }
 
 static void
+leave_alone(Migration *migration)
+{
+    unwatch(migration);
+    channel_bear(&migration->channel);
+}
+
+static void
 watch(Migration *migration)
 {
     char *local;
@@ -380,6 +387,8 @@ execute_settle(Migration *migration, MigrationState before, EventType type)
     MigrationState now = session_get_state(migration->session);
     gboolean recovering = now == STATE_POSTCOPY_RECOVER_SETUP || now == STATE_POSTCOPY_RECOVER;
 
+    if (migration->role == ROLE_DESTINATION && now == STATE_POSTCOPY_ACTIVE && before != now)
+        channel_hasten(&migration->channel, FALSE);
     /* Or somebody else is to end the pause now; the engine takes QEMU for having been told. */
     if (turns_is_waiting(get_turns(), migration) && !session_holds_callers(migration->session))
         migration_post(migration, EVENT_RESUME_FAILED, 0, "it was paused before its turn came");
@@ -491,8 +500,7 @@ execute(Migration *migration, const Effect *effect)
         watch(migration);
         break;
     case EFFECT_UNWATCH:
-        unwatch(migration);
-        channel_bear(&migration->channel);
+        leave_alone(migration);
         break;
     case EFFECT_BREAK_CHANNEL:
         break_channel(migration);
@@ -506,7 +514,9 @@ execute(Migration *migration, const Effect *effect)
         ask_peer(migration, effect->number, MESSAGE_RECOVER);
         break;
     case EFFECT_ASK_RUNNING:
-        ask_peer(migration, effect->number, MESSAGE_ASK_RUNNING);
+    case EFFECT_ASK_RETURN:
+        ask_peer(migration, effect->number,
+                 effect->type == EFFECT_ASK_RUNNING ? MESSAGE_ASK_RUNNING : MESSAGE_RETURN);
         break;
     case EFFECT_TELL_PEER:
         tell_peer(migration);
@@ -526,9 +536,6 @@ execute(Migration *migration, const Effect *effect)
     case EFFECT_FINISH:
     case EFFECT_CANCEL_FINISH:
         finish(migration, effect->type == EFFECT_FINISH ? finish_thread : cancel_finish_thread);
-        break;
-    case EFFECT_ASK_RETURN:
-        ask_peer(migration, effect->number, MESSAGE_RETURN);
         break;
     case EFFECT_START_POSTCOPY:
     case EFFECT_ABORT:

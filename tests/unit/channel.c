@@ -13,8 +13,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -353,6 +356,62 @@ test_child(void)
     close(destination);
 }
 
+typedef struct {
+    GMutex lock;
+    GCond changed;
+    pid_t thread;
+    gboolean over;
+} Monitor;
+
+static gpointer
+monitor_thread(gpointer opaque)
+{
+    Monitor *monitor = opaque;
+
+    prctl(PR_SET_NAME, "IO mon_iothread");
+    g_mutex_lock(&monitor->lock);
+    monitor->thread = (pid_t)syscall(SYS_gettid);
+    g_cond_broadcast(&monitor->changed);
+    while (!monitor->over)
+        g_cond_wait(&monitor->changed, &monitor->lock);
+    g_mutex_unlock(&monitor->lock);
+    return NULL;
+}
+
+/* The thread that accepts is the only one, and not for ever; where that is forbidden, nothing is.
+ */
+static void
+test_hasten(void)
+{
+    Monitor monitor = {0};
+    Channel channel = {.role = ROLE_DESTINATION};
+    GThread *thread = g_thread_new("monitor", monitor_thread, &monitor);
+    int hastened;
+
+    g_mutex_lock(&monitor.lock);
+    while (!monitor.thread)
+        g_cond_wait(&monitor.changed, &monitor.lock);
+    g_mutex_unlock(&monitor.lock);
+    channel_set_process(&channel, getpid());
+    channel_hasten(&channel, TRUE);
+    hastened = sched_getscheduler(monitor.thread);
+    g_assert_true(hastened == SCHED_RR || hastened == SCHED_OTHER);
+    if (geteuid() == 0 && hastened == SCHED_OTHER)
+        g_test_message("no priority is given here");
+    g_assert_cmpint(sched_getscheduler(0), ==, SCHED_OTHER);
+    channel_hasten(&channel, FALSE);
+    g_assert_cmpint(sched_getscheduler(monitor.thread), ==, SCHED_OTHER);
+
+    channel.started++;
+    channel_hasten(&channel, TRUE);
+    g_assert_cmpint(sched_getscheduler(monitor.thread), ==, SCHED_OTHER);
+    g_mutex_lock(&monitor.lock);
+    monitor.over = TRUE;
+    g_cond_broadcast(&monitor.changed);
+    g_mutex_unlock(&monitor.lock);
+    g_thread_join(thread);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -370,6 +429,7 @@ main(int argc, char **argv)
     g_test_add_func("/channel/break-connecting", test_break_connecting);
     g_test_add_func("/channel/no-process", test_no_process);
     g_test_add_func("/channel/number-given-again", test_number_given_again);
+    g_test_add_func("/channel/hasten", test_hasten);
     g_test_add_func("/channel/child", test_child);
     return g_test_run();
 }
