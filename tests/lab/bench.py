@@ -11,14 +11,18 @@ import math
 import statistics
 import sys
 
-from holdfast_lab import program, wait
+from holdfast_lab import by_hand, crowd, many, program, wait
 from holdfast_lab.bare import Pair
 from holdfast_lab.calls import Client, measure
 from holdfast_lab.figures import environment, wait_arrivals
 
-DEFAULT_RUNS = 3
-DEFAULT_CALLS = 500
-PARTS = ("recovery", "calls")
+DEFAULT_RUNS = 4
+DEFAULT_CALLS = 600
+DEFAULT_GUESTS = (32, 8, 1)  # the most first: a group is of those that have come over with it
+PARTS = ("recovery", "script", "guests", "calls", "clients")
+# `--quick`: each part at work once, no figure to be trusted
+QUICK_CALLS = 10
+QUICK_GUESTS = (2, 1)
 
 BEATS_BEFORE_FAULT = 3
 TIMEOUT = 60
@@ -31,8 +35,9 @@ OUTAGE_RANGE_SECONDS = 6.0
 RUSH = "2000"
 
 INTRODUCTION = """Measures how long it takes to notice a dead network and to get over it, against
-two QEMUs without libvirt on the same hosts with the same guest, and what ordinary libvirt calls
-take with Holdfast and with HOLDFAST=off, in turns."""
+two QEMUs without libvirt on the same hosts with the same guest, and against a script over stock
+libvirt; the same with many guests at once; and what ordinary libvirt calls, and 200 clients, take
+with Holdfast and with HOLDFAST=off, in turns."""
 
 
 @dataclasses.dataclass
@@ -54,25 +59,30 @@ def wait_outage(lab, screen, cut, seconds):
         wait(lambda: lab.now() - cut >= seconds, seconds + 10, "the outage's end")
 
 
-def cut(lab):
-    lab.net.cut("all")
-    return lab.net.journal[-1][0]
+def cut(lab, source, destination):
+    """-> (when, what of it to restore first): in the end it is a filter of one host that decides
+    when the network is back."""
+    first = lab.net.cut("all", at=source)
+    lab.net.cut("all", at=destination)
+    return lab.net.journal[-1][0], first
 
 
-def restore(lab):
-    lab.net.restore()
-    return lab.net.journal[-1][0]
+def prepare_restore(lab, first):
+    """Once both have paused."""
+    lab.net.restore(first)
+    return lab.net.prepare_restore()
 
 
 def recover_with_holdfast(lab, screen, guest, source, destination, outage, found):
     with screen.progress("Holdfast: the guest migrates"):
         migration = lab.postcopy(source, destination, "--undefinesource", "--persistent")
         guest.wait_heartbeat(destination, BEATS_BEFORE_FAULT)
-    since = cut(lab)
+    since, first = cut(lab, source, destination)
     with screen.progress("Holdfast: the network is down"):
         paused = wait_arrivals(migration, "postcopy-paused", since, TIMEOUT)
+    restore = prepare_restore(lab, first)
     wait_outage(lab, screen, since, outage)
-    back = restore(lab)
+    back = restore()
     with screen.progress("Holdfast: recovery, and the migration's end"):
         again = wait_arrivals(migration, "postcopy-active", back, TIMEOUT)
         source.virsh("migrate-setspeed", "--postcopy", guest.name, RUSH)
@@ -91,10 +101,11 @@ def recover_bare(lab, screen, source, destination, outage, found):
         with screen.progress("bare QEMU: the guest migrates"):
             pair.migrate()
             pair.wait_beats(destination, BEATS_BEFORE_FAULT)
-        since = cut(lab)
+        since, first = cut(lab, source, destination)
         pair.pause()
+        restore = prepare_restore(lab, first)
         wait_outage(lab, screen, since, outage)
-        back = restore(lab)
+        back = restore()
         pair.recover()
         found.bare.append(pair.wait_active(back) - back)
         pair.wait_beats(destination, BEATS_BEFORE_FAULT)
@@ -120,29 +131,114 @@ def measure_recovery(lab, screen, runs):
     return found
 
 
-def measure_calls(lab, screen, count):
-    """-> {call: [{"with": [seconds], "without": [seconds]} of each half]}; in the second half the
-    hosts have changed their parts."""
-    guests = []
-    for host in lab.hosts:
-        with screen.progress(f"a guest boots on host {host.name}"):
-            guests.append(lab.guest(f"still-{host.name}").start(host))
-        host.virsh("suspend", guests[-1].name)
+def recover_by_script(lab, screen, outage):
+    """-> seconds from the network back to both postcopy-active; None: not in a minute"""
+    source, destination = lab.a, lab.b
+    with screen.progress("script over stock libvirt: the guest migrates"):
+        guest = lab.guest().start(source)
+        lab.postcopy(source, destination)
+        guest.wait_heartbeat(destination, BEATS_BEFORE_FAULT)
+    since, first = cut(lab, source, destination)
+    by_hand.pause(source, guest)
+    restore = prepare_restore(lab, first)
+    wait_outage(lab, screen, since, outage)
+    back = restore()
+    with screen.progress("script over stock libvirt: recovery"):
+        taken, tries = by_hand.recover(lab, guest, source, destination, back)
+    screen.line(f"  script over stock libvirt: after {back - since:.1f} s of outage "
+                + (f"active again in {taken:.3f} s" if taken else "not active in a minute")
+                + f", tried {tries} times")
+    lab.reset()
+    return taken
+
+
+def measure_script(screen, runs):
+    with screen.progress("two more hosts come up, with stock libvirt"):
+        lab = by_hand.make_lab()
+    try:
+        return [recover_by_script(lab, screen, outage_of(run)) for run in range(runs)]
+    finally:
+        with screen.progress("and are taken down"):
+            lab.down()
+
+
+def measure_guests(lab, screen, counts):
+    """-> {how many: sorted seconds from the network back to both postcopy-active}"""
+    source, destination = lab.a, lab.b
+    with screen.progress(f"{counts[0]} guests start"):
+        guests = lab.start_guests(source, counts[0], **many.GUEST)
+    found = {}
+    for count in counts:
+        guests = guests[:count]
+        with screen.progress(f"{count} guests migrate"):
+            migrations = many.to_postcopy(lab, guests, source, destination)
+        since, first = cut(lab, source, destination)
+        with screen.progress(f"the network of {count} migrations is down"):
+            many.wait_paused(guests, (source, destination))
+        restore = prepare_restore(lab, first)
+        wait_outage(lab, screen, since, OUTAGE_SECONDS)
+        back = restore()
+        with screen.progress(f"{count} migrations recover, and end"):
+            found[count] = many.wait_recovered(guests, (source, destination), back)
+            screen.line(f"  {count} paused at once: active again in {found[count][0]:.3f} to "
+                        f"{found[count][-1]:.3f} s")
+            many.finish(guests, migrations, source, destination, RUSH)
+        source, destination = destination, source
+    return found
+
+
+def halves(lab, screen, what, measure_half):
+    """One daemon has Holdfast and the other HOLDFAST=off; in the second half they have changed
+    their parts. measure_half() -> {name: [seconds of each host]}
+    -> {name: [{"with": [seconds], "without": [seconds]} of each half]}"""
     found = {}
     for half, off in enumerate((lab.b, lab.a)):
         with screen.progress("the daemons start again, one of them with HOLDFAST=off"):
             for host in lab.hosts:
                 host.daemon.restart(HOLDFAST="off" if host is off else "")
-        clients = [Client(lab, host, guest) for host, guest in zip(lab.hosts, guests)]
-        with screen.progress(f"calls, part {half + 1} of 2"):
-            taken = measure(clients, max(count // 2, 1))
-        for client in clients:
-            client.close()
+        with screen.progress(f"{what}, part {half + 1} of 2"):
+            taken = measure_half()
+        without = lab.hosts.index(off)
         for name, of_hosts in taken.items():
-            without = lab.hosts.index(off)
             found.setdefault(name, []).append({"with": of_hosts[1 - without],
                                                "without": of_hosts[without]})
     return found
+
+
+def still_guests(lab, screen):
+    """One on each host, which does nothing."""
+    guests = []
+    for host in lab.hosts:
+        with screen.progress(f"a guest starts on host {host.name}"):
+            guests.append(lab.guest(f"still-{host.name}").start(host))
+        host.virsh("suspend", guests[-1].name)
+    return guests
+
+
+def measure_calls(lab, screen, count):
+    guests = still_guests(lab, screen)
+
+    def measure_half():
+        clients = [Client(lab, host, guest) for host, guest in zip(lab.hosts, guests)]
+        taken = measure(clients, max(count // 2, 1))
+        for client in clients:
+            client.close()
+        return taken
+    return halves(lab, screen, "calls", measure_half)
+
+
+def measure_clients(lab, screen, rounds):
+    still_guests(lab, screen)
+
+    def measure_half():
+        taken = [[] for _ in lab.hosts]
+        for index in (1, 0, 0, 1):
+            seen = crowd.run(lab.hosts[index], rounds=rounds)
+            if seen.errors:
+                raise AssertionError("a client was refused: " + seen.errors[0])
+            taken[index].append(seen.seconds / seen.count)
+        return {f"a call of {crowd.CLIENTS} clients": taken}
+    return halves(lab, screen, f"{crowd.CLIENTS} clients at once", measure_half)
 
 
 # The figures
@@ -187,9 +283,35 @@ def show_recoveries(screen, figures):
     screen.line(f"  {'Holdfast / bare QMP':<52}{figures['ratio']:8.1f}")
 
 
-def show_calls(screen, figures):
-    calls = next(iter(figures.values()))["calls"]
-    screen.heading(f"Ordinary calls ({calls} of each; medians in microseconds)")
+def of_script(found):
+    """Of those that came to their end."""
+    return {"values": found, "median": statistics.median(
+        math.inf if taken is None else taken for taken in found)}
+
+
+def of_guests(found):
+    return {str(count): spread(taken) for count, taken in found.items()}
+
+
+def show_script(screen, figures, recovery):
+    screen.heading("The same by a script over stock libvirt (seconds)")
+    screen.line("  network back to postcopy-active on both: "
+                + ", ".join("never" if taken is None else f"{taken:.3f}"
+                            for taken in figures["values"]))
+    if recovery:
+        ratio = figures["median"] / recovery["holdfast"]["median"]
+        screen.line(f"  script / Holdfast, medians: {ratio:.1f}")
+
+
+def show_guests(screen, figures):
+    screen.heading("Guests that were paused at once: network back to postcopy-active on both")
+    screen.line(f"  {'guests':<12}{'median':>8}{'first':>8}{'last':>8}   seconds")
+    for count, row in figures.items():
+        screen.line(f"  {count:<12}{row['median']:8.3f}{row['min']:8.3f}{row['max']:8.3f}")
+
+
+def show_calls(screen, heading, figures):
+    screen.heading(f"{heading} (medians in microseconds)")
     screen.line(f"  {'':<28}{'Holdfast':>10}{'off':>10}{'ratio':>8}   {'of each half':<14}")
     for name, row in figures.items():
         halves = ", ".join(f"{ratio:.2f}" for ratio in row["ratios"])
@@ -202,15 +324,34 @@ def play(lab, screen, options):
     if "recovery" in options.parts:
         figures["recovery"] = of_recoveries(measure_recovery(lab, screen, options.runs))
         lab.reset()
+    if "script" in options.parts:
+        figures["script"] = of_script(measure_script(screen, max(options.runs // 2, 1)))
+    if "guests" in options.parts:
+        figures["guests"] = of_guests(measure_guests(lab, screen, options.guests))
+        lab.reset()
     if "calls" in options.parts:
         figures["calls"] = of_calls(measure_calls(lab, screen, options.calls))
+        lab.reset()
+    if "clients" in options.parts:
+        figures["clients"] = of_calls(measure_clients(lab, screen, options.rounds))
+    show(screen, figures)
+    return figures
+
+
+def show(screen, figures):
     if "recovery" in figures:
         show_recoveries(screen, figures["recovery"])
+    if "script" in figures:
+        show_script(screen, figures["script"], figures.get("recovery"))
+    if "guests" in figures:
+        show_guests(screen, figures["guests"])
     if "calls" in figures:
-        show_calls(screen, figures["calls"])
+        calls = next(iter(figures["calls"].values()))["calls"]
+        show_calls(screen, f"Ordinary calls, {calls} of each", figures["calls"])
+    if "clients" in figures:
+        show_calls(screen, f"{crowd.CLIENTS} clients at once", figures["clients"])
     screen.line()
     screen.line("  " + ", ".join(f"{word} {text}" for word, text in figures["environment"].items()))
-    return figures
 
 
 def parse(arguments):
@@ -227,12 +368,18 @@ def parse(arguments):
                         help="recoveries of each kind (%(default)s)")
     parser.add_argument("--calls", type=number, default=DEFAULT_CALLS,
                         help="calls of each kind (%(default)s)")
+    parser.add_argument("--quick", action="store_true",
+                        help="each part once, to see that it works: the figures mean nothing")
     program.add_json_option(parser)
     options = parser.parse_args(arguments)
     for part in options.parts:
         if part not in PARTS:
             parser.error(f"there is no part '{part}': " + ", ".join(PARTS))
     options.parts = options.parts or list(PARTS)
+    options.guests, options.rounds = DEFAULT_GUESTS, crowd.ROUNDS
+    if options.quick:
+        options.runs, options.calls, options.rounds = 1, QUICK_CALLS, 1
+        options.guests = QUICK_GUESTS
     return options
 
 

@@ -45,6 +45,8 @@ listen_tls = 0
 listen_tcp = 1
 auth_tcp = "none"
 host_uuid = "{uuid}"
+# A migration keeps one busy, on either host, until it has ended.
+max_workers = 64
 log_level = 2
 log_filters = "{filters}"
 log_outputs = "2:file:{log}"
