@@ -222,8 +222,7 @@ start_brief(PeerCall *call, guint way)
     g_queue_push_tail(&call->brief, start_attempt(call, way));
 }
 
-/* The host answers over an address: the others that would ask there need not wait for their turn.
- */
+/* The host answers over an address: the others that would ask there need not wait their turn. */
 static void
 tell_others(const PeerCall *call)
 {
