@@ -284,9 +284,9 @@ def show_recoveries(screen, figures):
 
 
 def of_script(found):
-    """Of those that came to their end."""
-    return {"values": found, "median": statistics.median(
-        math.inf if taken is None else taken for taken in found)}
+    """The median, low of two, is None when most came to nothing."""
+    median = statistics.median_low(math.inf if taken is None else taken for taken in found)
+    return {"values": found, "median": None if median == math.inf else median}
 
 
 def of_guests(found):
@@ -298,7 +298,7 @@ def show_script(screen, figures, recovery):
     screen.line("  network back to postcopy-active on both: "
                 + ", ".join("never" if taken is None else f"{taken:.3f}"
                             for taken in figures["values"]))
-    if recovery:
+    if recovery and figures["median"]:
         ratio = figures["median"] / recovery["holdfast"]["median"]
         screen.line(f"  script / Holdfast, medians: {ratio:.1f}")
 

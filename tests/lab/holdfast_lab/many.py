@@ -48,7 +48,8 @@ def to_postcopy(lab, guests, source, destination):
                               "--bandwidth", "1", "--postcopy-bandwidth", "1", guest=guest)
                   for guest in guests]
     wait_sessions((source,), guests, "precopy-active", in_state("precopy-active"))
-    for_each(guests, lambda guest: source.virsh("migrate-postcopy", guest.name))
+    for_each(guests, lambda guest: source.virsh("migrate-postcopy", guest.name,
+                                                timeout=TIMEOUT))
     wait_sessions((source, destination), guests, "postcopy-active", in_state("postcopy-active"))
     for guest in guests:
         destination.wait_event("Resumed Post-copy", guest=guest)
@@ -74,7 +75,7 @@ def wait_recovered(guests, hosts, since):
 
 def finish(guests, migrations, source, destination, speed):
     for_each(guests, lambda guest: source.virsh("migrate-setspeed", "--postcopy", guest.name, speed,
-                                                check=False))
+                                                check=False, timeout=TIMEOUT))
     for migration in migrations:
         migration.succeed(TIMEOUT)
     for_each(guests, lambda guest: guest.witness_ok(destination))
