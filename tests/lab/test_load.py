@@ -51,6 +51,7 @@ def test_200_clients_while_a_migration_is_paused(lab, guest):
     for host in lab.hosts:
         deafen_a_listener(host)
     migration = lab.postcopy(lab.a, lab.b)
+    guest.wait_heartbeat(lab.b)
     lab.net.cut("all")
     migration.wait_status("postcopy-paused", timeout=30)
     check_crowd(lab.a, ["guest"])
@@ -66,9 +67,11 @@ def test_a_bus_that_is_no_use(lab, guest):
     """One host has none, that of the other stops. What they missed is there when there is one.
 
     (A bus that ends ends the stock daemon with it: g_bus_get() has the process exit on close.)"""
+    lab.b.daemon.terminate()
     lab.b.bus.kill()
-    lab.b.daemon.restart()
+    lab.b.daemon.start()
     migration = lab.postcopy(lab.a, lab.b)
+    guest.wait_heartbeat(lab.b)
     lab.a.bus.stop()
     lab.net.cut("all")
     migration.wait_status("postcopy-paused", timeout=30)
