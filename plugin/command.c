@@ -5,10 +5,12 @@
  */
 #include "command.h"
 
+#include <fcntl.h>
 #include <glib/gi18n.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 G_DEFINE_QUARK(holdfast - command - error, command_error)
 
@@ -48,7 +50,14 @@ take_option(const Command *command, char ***word, CommandArgs *args, GError **er
                     command->options[i].name);
         return FALSE;
     }
-    if (equals) {
+    if (command->options[i].kind == OPTION_FLAG) {
+        if (equals) {
+            g_set_error(error, COMMAND_ERROR, COMMAND_ERROR_USAGE,
+                        _("invalid '=' after option --%1$s"), command->options[i].name);
+            return FALSE;
+        }
+        args->values[i] = command->options[i].name;
+    } else if (equals) {
         args->values[i] = equals + 1;
     } else if ((*word)[1]) {
         args->values[i] = *++*word;
@@ -63,12 +72,18 @@ take_option(const Command *command, char ***word, CommandArgs *args, GError **er
     return TRUE;
 }
 
+static gboolean
+takes_data(const CommandOption *option)
+{
+    return option->kind == OPTION_POSITIONAL || option->kind == OPTION_OPTIONAL;
+}
+
 /* Takes a word that is no option: the value of the first positional option that has none. */
 static gboolean
 take_data(const Command *command, const char *word, CommandArgs *args, GError **error)
 {
     for (int i = 0; command->options[i].name; i++) {
-        if (command->options[i].kind == OPTION_POSITIONAL && !args->values[i]) {
+        if (takes_data(&command->options[i]) && !args->values[i]) {
             args->values[i] = word;
             return TRUE;
         }
@@ -134,10 +149,14 @@ synopsis_of(const CommandOption *option)
     switch (option->kind) {
     case OPTION_POSITIONAL:
         return g_strdup_printf("<%s>", option->name);
+    case OPTION_OPTIONAL:
+        return g_strdup_printf("[<%s>]", option->name);
     case OPTION_NUMBER:
         return g_strdup_printf("[--%s <number>]", option->name);
     case OPTION_STRING:
         return g_strdup_printf("[--%s <string>]", option->name);
+    case OPTION_FLAG:
+        return g_strdup_printf("[--%s]", option->name);
     }
     return NULL;
 }
@@ -147,11 +166,14 @@ heading_of(const CommandOption *option)
 {
     switch (option->kind) {
     case OPTION_POSITIONAL:
+    case OPTION_OPTIONAL:
         return g_strdup_printf("[--%s] <string>", option->name);
     case OPTION_NUMBER:
         return g_strdup_printf("--%s <number>", option->name);
     case OPTION_STRING:
         return g_strdup_printf("--%s <string>", option->name);
+    case OPTION_FLAG:
+        return g_strdup_printf("--%s", option->name);
     }
     return NULL;
 }
@@ -192,9 +214,11 @@ command_print_completions(const Command *command, char **words)
                          ? find_option(command, words[i] + 2, strlen(words[i] + 2))
                          : -1;
 
-        if (option >= 0 && i + 2 == n_words)
+        if (option >= 0 && command->options[option].kind == OPTION_FLAG)
+            args.values[option] = words[i];
+        else if (option >= 0 && i + 2 == n_words)
             return &command->options[option]; /* its value is being typed */
-        if (option >= 0)
+        else if (option >= 0)
             args.values[option] = words[++i];
         else if (equals && is_option(words[i]))
             continue;
@@ -208,10 +232,35 @@ command_print_completions(const Command *command, char **words)
             g_print("%s\n", option);
     }
     for (int i = 0; command->options[i].name && last[0] != '-'; i++) {
-        if (command->options[i].kind == OPTION_POSITIONAL && !args.values[i])
+        if (takes_data(&command->options[i]) && !args.values[i])
             return &command->options[i];
     }
     return NULL;
+}
+
+static int log_fd = -1;
+
+gboolean
+command_log_to(const char *path)
+{
+    log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_SYNC | O_CLOEXEC, 0644);
+    return log_fd >= 0;
+}
+
+/* As vshOutputLogFile() (tools/vsh.c, libvirt 11.3.0), which logs errors whatever -d says. */
+static void
+log_error(const char *message)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_local();
+    g_autofree char *time = g_date_time_format(now, "%Y.%m.%d %H:%M:%S");
+    g_autofree char *line =
+        g_strdup_printf("[%s virsh %d] ERROR %s\n", time, (int)getpid(), message);
+
+    if (write(log_fd, line, strlen(line)) < 0) {
+        close(log_fd);
+        log_fd = -1;
+        g_printerr(_("error: %1$s\n"), _("failed to write the log file"));
+    }
 }
 
 void
@@ -225,4 +274,6 @@ command_report(const char *format, ...)
     va_end(ap);
     fflush(stdout);
     g_printerr(_("error: %1$s\n"), message);
+    if (log_fd >= 0)
+        log_error(message);
 }

@@ -13,8 +13,10 @@
 
 typedef enum {
     OPTION_POSITIONAL, /* required; `VALUE` or `--name VALUE` */
+    OPTION_OPTIONAL,   /* the same, not required */
     OPTION_STRING,     /* `--name VALUE` */
     OPTION_NUMBER,     /* the same, a number as help shows it; checked by the command */
+    OPTION_FLAG,       /* `--name`; its value is its own name */
 } OptionKind;
 
 typedef struct {
@@ -67,6 +69,9 @@ void command_print_help(const Command *command);
  * option whose value is wanted there, or NULL when none is; the caller prints its values.
  */
 const CommandOption *command_print_completions(const Command *command, char **words);
+
+/** command_log_to: what command_report() reports is added to a file too, in virsh's form. */
+gboolean command_log_to(const char *path);
 
 /** command_report: `error: ...` on standard error, after whatever standard output still holds. */
 void command_report(const char *format, ...) G_GNUC_PRINTF(1, 2);

@@ -81,6 +81,43 @@ connection_open(const ConnectionOptions *options)
     return g_steal_pointer(&conn);
 }
 
+static struct {
+    GThread *thread;
+    int timer; /* wakes the loop, to end it */
+    gint stop; /* atomic */
+} events;
+
+static void
+on_wake(int timer, void *opaque)
+{
+}
+
+static gpointer
+events_thread(gpointer unused)
+{
+    while (!g_atomic_int_get(&events.stop)) {
+        if (virEventRunDefaultImpl() < 0)
+            break;
+    }
+    return NULL;
+}
+
+void
+connection_start_events(void)
+{
+    events.timer = virEventAddTimeout(-1, on_wake, NULL, NULL);
+    events.thread = g_thread_new("events", events_thread, NULL);
+}
+
+void
+connection_stop_events(void)
+{
+    g_atomic_int_set(&events.stop, TRUE);
+    virEventUpdateTimeout(events.timer, 0);
+    g_thread_join(events.thread);
+    virEventRemoveTimeout(events.timer);
+}
+
 virDomainPtr
 connection_find_domain(virConnectPtr conn, const char *which)
 {

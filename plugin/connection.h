@@ -27,10 +27,16 @@ void connection_options_init(ConnectionOptions *options);
 /**
  * connection_open: the caller closes it with virConnectClose().
  *
- * Registers libvirt's default event loop first: the caller runs it (virEventRunDefaultImpl()) while
- * a call may take long, or keepalive cannot tell a dead connection.
+ * Registers libvirt's default event loop first: the caller runs it (virEventRunDefaultImpl(), or
+ * connection_start_events()) while a call may take long, or keepalive cannot tell a dead
+ * connection.
  */
 virConnectPtr connection_open(const ConnectionOptions *options);
+
+/** connection_start_events, connection_stop_events: libvirt's event loop on a thread of its own, so
+ * that keepalive can tell a dead connection while the caller is in a call. Once a process. */
+void connection_start_events(void);
+void connection_stop_events(void);
 
 /** connection_find_domain: by id, UUID or name, in this order, as virsh; freed by the caller. */
 virDomainPtr connection_find_domain(virConnectPtr conn, const char *which);

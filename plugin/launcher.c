@@ -42,7 +42,9 @@ typedef struct {
 
 /* The commands that `virsh help` lists, those of them that are there. */
 static const Listed our_commands[] = {
+    {"migrate-pause", N_("pause a migration in post-copy")},
     {"migrate-recover", N_("take up a paused post-copy migration again")},
+    {"migrate-status", N_("how a migration goes")},
 };
 
 typedef struct {
@@ -255,6 +257,39 @@ exec_command(const char *program, char **argv, const CommandLine *line)
     exit(EXIT_CANNOT_RUN);
 }
 
+static gboolean
+is_number(const char *text, int base, gint64 min)
+{
+    g_autofree char *number = g_strstrip(g_strdup(text));
+    char *end = NULL;
+    gint64 value;
+
+    errno = 0;
+    value = g_ascii_strtoll(number, &end, base);
+    return errno == 0 && end != number && *end == '\0' && value >= min && value <= G_MAXINT;
+}
+
+/* Whether virsh takes VALUE for its option; it ends with an error otherwise, and has better words
+ * for that than we (virshParseArgv(), tools/virsh.c, libvirt 11.3.0). A level of -d out of range is
+ * no error there. */
+static gboolean
+is_value(int option, const char *value)
+{
+    switch (option) {
+    case 'd':
+        return is_number(value, 10, G_MININT);
+    case 'k':
+    case 'K':
+        return is_number(value, 0, 0);
+    case 'e': /* as virshAllowedEscapeChar() */
+        return value[0] == '^' ? value[1] && !value[2] &&
+                                     (g_ascii_isalpha(value[1]) || strchr("@[\\]^_", value[1]))
+                               : value[0] && !value[1];
+    default:
+        return TRUE;
+    }
+}
+
 /* Reads virsh's own options as virshParseArgv() does (tools/virsh.c, libvirt 11.3.0; the same in
  * 9.0.0). Leaves LINE->command NULL for whatever virsh answers by itself: --help, --version, an
  * option in error, no command at all. */
@@ -282,7 +317,7 @@ parse_command_line(int argc, char **argv, CommandLine *line)
 
         while (i < G_N_ELEMENTS(handed_options) && handed_options[i].option != option)
             i++;
-        if (i == G_N_ELEMENTS(handed_options))
+        if (i == G_N_ELEMENTS(handed_options) || (optarg && !is_value(option, optarg)))
             return;
         line->given[i] = optarg ? optarg : "1";
     }

@@ -16,7 +16,6 @@
 #include <glib/gi18n.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@
 
 #include "command.h"
 #include "connection.h"
-#include "handover.h"
+#include "program.h"
 
 /* libvirt wants a destination that is not this host; the daemon knows the real one. */
 #define REMEMBERED_DESTINATION "holdfast://session/"
@@ -323,47 +322,28 @@ recover(const Request *request, const ConnectionOptions *connection)
 }
 
 static int
-complete(char **words, const ConnectionOptions *connection)
+run(const CommandArgs *args, const ConnectionOptions *connection)
 {
-    const CommandOption *wanted = command_print_completions(&command, words);
+    g_autoptr(GError) error = NULL;
+    Request request;
 
-    if (wanted == &options[DOMAIN])
+    if (check_request(args, &request, &error))
+        return recover(&request, connection) ? EXIT_SUCCESS : EXIT_FAILURE;
+    command_report("%s", error->message);
+    return EXIT_FAILURE;
+}
+
+static void
+complete(const CommandOption *option, const ConnectionOptions *connection)
+{
+    if (option == &options[DOMAIN])
         connection_print_domains(connection);
-    return EXIT_SUCCESS;
 }
 
 int
 main(int argc, char **argv)
 {
-    g_autoptr(GError) error = NULL;
-    ConnectionOptions connection;
-    CommandArgs args;
-    Request request;
-    gint64 started_usec = g_get_monotonic_time();
-    gboolean recovered = FALSE;
+    static const Program program = {.command = &command, .run = run, .complete = complete};
 
-    setlocale(LC_ALL, "");
-    bindtextdomain(GETTEXT_PACKAGE, LOCALE_DIR);
-    textdomain(GETTEXT_PACKAGE);
-
-    connection_options_init(&connection);
-    if (g_getenv(HANDOVER_COMPLETE))
-        return complete(argv + 1, &connection);
-    if (!command_parse(&command, argv, &args, &error)) {
-        command_report("%s", error->message);
-        return EXIT_FAILURE;
-    }
-    if (args.help) {
-        command_print_help(&command);
-        return EXIT_SUCCESS;
-    }
-    if (check_request(&args, &request, &error))
-        recovered = recover(&request, &connection);
-    else
-        command_report("%s", error->message);
-    if (connection.timing)
-        g_print(_("\n(Time: %1$.3f ms)\n\n"), (g_get_monotonic_time() - started_usec) / 1000.0);
-    else if (!connection.quiet)
-        g_print("\n");
-    return recovered ? EXIT_SUCCESS : EXIT_FAILURE;
+    return program_main(&program, argv);
 }

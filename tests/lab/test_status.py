@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Statistics, D-Bus and the daemon's log tell the same of a migration, on both hosts."""
+"""Statistics, migrate-status, D-Bus and the daemon's log tell the same of a migration, on both hosts."""
+import json
 import re
 
 import libvirt
@@ -48,17 +49,33 @@ def properties(host):
     return {name: str(value) for name, value in told.items() if value != ""}
 
 
+def status(host):
+    """The same from `virsh migrate-status`."""
+    told = json.loads(host.virsh("migrate-status", "guest", "--json").stdout)
+    assert told.pop("domain") == "guest"
+    for name in ("uuid", "total-bytes", "remaining-bytes"):
+        told.pop(name, None)
+    history = told.pop("history")
+    told["history.count"] = len(history)
+    for number, step in enumerate(history):
+        told.update({f"history.{number}.{name}": value for name, value in step.items()})
+    words = {True: "yes", False: "no"}
+    return {name: words[value] if isinstance(value, bool) else str(value)
+            for name, value in told.items()}
+
+
 def assert_same(host):
-    """While nothing changes but attempts, both are read until one has not overtaken the other."""
+    """All are read until what happens has not overtaken one of them."""
     def same():
         first = properties(host)
-        read = statistics(host)
+        others = [statistics(host), status(host)]
         if first != properties(host):
             return None
-        for name in ("now-ms", "next-attempt-at-ms"):
-            read.pop(name, None)
-        assert read == first
-        return read
+        for other in others:
+            for name in ("now-ms", "next-attempt-at-ms"):
+                other.pop(name, None)
+            assert other == first
+        return first
 
     return wait(same, 30, f"a quiet moment on {host.name}")
 
@@ -72,9 +89,11 @@ def logged(host, migration_id):
 
 
 def test_all_tell_the_same(lab, guest):
-    for host in lab.hosts:
-        assert statistics(lab.a) == {}, "a domain without a migration"
+    assert statistics(lab.a) == {}, "a domain without a migration"
+    assert lab.a.virsh("migrate-status", "guest", check=False).returncode == 2
     migration = lab.postcopy(lab.a, lab.b)
+    watches = [host.virsh_background("-q", "migrate-status", "guest", "--watch")
+               for host in lab.hosts]
     lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", timeout=30)
     for host in lab.hosts:
@@ -86,7 +105,7 @@ def test_all_tell_the_same(lab, guest):
     lab.net.restore()
     migration.succeed(timeout=180)
     ids = set()
-    for host in lab.hosts:
+    for host, watch in zip(lab.hosts, watches):
         host.wait_dbus_signal("Finished")
         told = assert_same(host)
         assert (told["state"], told["recoveries"]) == ("completed", "1")
@@ -94,8 +113,32 @@ def test_all_tell_the_same(lab, guest):
         count = int(told["history.count"])
         states = [told[f"history.{number}.state"] for number in range(count)]
         assert logged(host, told["id"]) == list(zip(states, states[1:]))
+        watch.succeed(timeout=30)
+        assert [re.sub(r".* guest: ([a-z-]+)( \(network\))?$", r"\1", line)
+                for line in watch.output.splitlines()] == states
         ids.add(told["id"])
     assert len(ids) == 1
+    guest.witness_ok(lab.b)
+
+
+def test_a_persons_pause_is_watched_to_the_end(lab, guest):
+    """Also at the source, where the domain is forgotten in the end."""
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
+    watch = lab.a.virsh_background("-q", "migrate-status", "guest", "--watch", "--json")
+    refused = lab.b.virsh("migrate-pause", "guest", check=False)
+    assert refused.returncode == 1 and "on the source host" in refused.stderr, refused.stderr
+    lab.a.virsh("migrate-pause", "guest")
+    migration.fail(timeout=60)
+    told = lab.a.virsh("migrate-status", "guest").stdout
+    assert "postcopy-paused (operator)" in told
+    assert "waits for a person: virsh migrate-recover guest" in told
+    assert re.search(r"Memory: .*\[#*-+\] +\d+ %, [\d.]+ MiB of [\d.]+ MiB left", told), told
+    lab.a.virsh("migrate-recover", "guest", timeout=60)
+    watch.succeed(timeout=60)
+    seen = [json.loads(line)["state"] for line in watch.output.splitlines()]
+    assert "postcopy-paused" in seen and seen[-1] == "completed", seen
+    wait(lambda: lab.a.domain_state() is None, 30, "the guest to be gone from a")
+    assert lab.a.virsh("migrate-status", "--json").stdout.strip() == "[]"
     guest.witness_ok(lab.b)
 
 

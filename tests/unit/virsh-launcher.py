@@ -106,6 +106,20 @@ def test_options_before_the_command_are_handed_over():
             expect(done.stdout.splitlines(), ['greet [-q]', *handed])
 
 
+def test_a_value_that_virsh_refuses_is_virshs_to_refuse():
+    bad = [['-d', 'x'], ['--debug='], ['-d', '1.5'], ['-k', '-1'], ['-k', 'soon'], ['-K', '0x'],
+           ['-k', '99999999999'], ['-e', ''], ['-e', '^'], ['-e', '^1'], ['-e', 'ab'],
+           ['-e', '^]x']]
+    good = [['-d', '7'], ['-d', '-1'], ['-k', '0x10'], ['-K', '0'], ['-e', 'a'], ['-e', '^A']]
+    with Place() as place:
+        for options in bad:
+            out = place.virsh(*options, 'greet').stdout
+            expect(out.splitlines()[0], ' '.join(['stock', *(f'[{word}]' for word in options),
+                                                  '[greet]']))
+        for options in good:
+            expect(place.virsh(*options, 'greet').stdout.splitlines()[0], 'greet')
+
+
 def test_the_exit_code_is_that_of_whoever_ran():
     with Place() as place:
         for code in (0, 1, 77, 255):
