@@ -26,7 +26,7 @@ typedef struct {
 } CommandOption;
 
 /* More options than any command of ours has; a table that is longer fails command_parse(). */
-#define COMMAND_MAX_OPTIONS 16
+#define COMMAND_MAX_OPTIONS 24
 
 typedef struct {
     const char *name;

@@ -43,6 +43,7 @@ typedef struct {
 /* The commands that `virsh help` lists, those of them that are there. */
 static const Listed our_commands[] = {
     {"migrate-pause", N_("pause a migration in post-copy")},
+    {"migrate-policy", N_("a domain's migration policy shown, set, checked")},
     {"migrate-recover", N_("take up a paused post-copy migration again")},
     {"migrate-status", N_("how a migration goes")},
 };

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A domain's policy is checked before the domain is defined with it, and obeyed in a migration."""
+import json
+
 import pytest
 
 from holdfast_lab import wait
@@ -43,6 +45,34 @@ def test_metadata_is_checked_too(lab, guest):
         .replace("'", '"')
     # somebody else's metadata is nobody's business
     lab.a.virsh("metadata", "guest", "--uri", "urn:other", "--key", "o", "--set", "<o><p/></o>")
+
+
+def test_migrate_policy(lab, guest):
+    """Set word by word, of the running domain and its next start; what libvirt keeps is what is shown."""
+    def shown():
+        return json.loads(lab.a.virsh("migrate-policy", "guest", "--json").stdout)
+
+    assert shown() == {}
+    lab.a.virsh("migrate-policy", "guest", "--recovery", "manual", "--detect", "3000",
+                "--paths", "tcp://10.0.1.2;tcp://[::1]:49200")
+    recovery = {"mode": "manual", "detect": 3000, "paths": ["tcp://10.0.1.2", "tcp://[::1]:49200"]}
+    assert shown() == {"recovery": recovery}
+    for inactive in ((), ("--inactive",)):
+        xml = lab.a.virsh("dumpxml", "guest", *inactive).stdout
+        assert f"xmlns:holdfast='{NAMESPACE}'" in xml.replace('"', "'"), xml
+        path = lab.a.path("/run/domain.xml")
+        lab.a.write("/run/domain.xml", xml)
+        lab.a.virsh("migrate-policy", "--check", path)
+    lab.a.write("/run/policy.xml", lab.a.virsh("migrate-policy", "guest").stdout)
+    lab.a.virsh("migrate-policy", "guest", "--detect", "")
+    assert "detect" not in shown()["recovery"]
+    lab.a.virsh("migrate-policy", "guest", "--set", lab.a.path("/run/policy.xml"))
+    assert shown() == {"recovery": recovery}
+    result = lab.a.virsh("migrate-policy", "guest", "--detect", "20", check=False)
+    assert result.returncode == 1 and "from 500 to 30000" in result.stderr
+    lab.a.virsh("migrate-policy", "guest", "--remove")
+    assert shown() == {}
+    assert NAMESPACE not in lab.a.virsh("dumpxml", "guest", "--inactive").stdout
 
 
 def test_a_bad_host_file_leaves_the_daemon_running(lab, guest):

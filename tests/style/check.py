@@ -33,12 +33,14 @@ SAMPLES = {
     },
     'check_includes': {
         'good': [{'driver/run/a.c': '#include "engine/session.h"\n#include "run/a.h"\n'},
+                 {'plugin/a.c': '#include "model/policy.h"\n'},
                  {'driver/util/a.c': '#include <model/x.h>\n#include "config.h"\n'}],
         'bad': [{'driver/util/a.c': '#include "model/state.h"\n'},
                 {'driver/model/a.h': '# include "engine/x.h"\n'},
                 {'driver/engine/a.c': '#include "run/x.h"\n'},
                 {'driver/run/a.c': '#include "../dbus/x.h"\n'},
                 {'driver/new/a.c': ''},
+                {'driver/run/a.c': '#include "plugin/x.h"\n'},
                 {'plugin/a.c': '#include "util/x.h"\n'}],
     },
     'check_guest_manners': {
