@@ -12,6 +12,13 @@ from holdfast_lab import wait
 from holdfast_lab.network import RPC_PORT
 
 
+def wait_noted(lab, guest):
+    """The switch is in b's journal; what a daemon has not noted, libvirt kills when it is back."""
+    path = "/org/holdfast/Migration1/domain/_" + guest.uuid.replace("-", "_")
+    wait(lambda: lab.b.dbus_property(path, "org.holdfast.Migration1.Session", "State")
+         == "postcopy-active", 20, "b to have noted the switch")
+
+
 def assert_moved(lab, guest):
     wait(lambda: lab.b.domain_state() == "running", 60, "the guest to run on b")
     wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
@@ -61,6 +68,7 @@ def test_the_destinations_daemon_restarts_before_it(lab, guest, hard):
     migration.wait_status("active")
     lab.net.cut("management", port=RPC_PORT)
     migration.wait_status("postcopy-active")
+    wait_noted(lab, guest)
     lab.b.daemon.restart(hard=hard)
     guest.wait_heartbeat(lab.b)
     lab.net.restore()
@@ -76,6 +84,7 @@ def test_the_destinations_daemon_is_away_until_all_is_sent(lab, guest):
     migration.wait_status("active")
     lab.net.cut("management", port=RPC_PORT)
     migration.wait_status("postcopy-active")
+    wait_noted(lab, guest)
     lab.b.daemon.kill()
     migration.wait_status("completed", hosts=[lab.a])
     lab.net.restore()
