@@ -216,12 +216,15 @@ find_migration(virDomainPtr dom)
     return virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
 }
 
-/* The status says why. */
+/* Not the client, we have cancelled it: libvirt's message, in its translation, and the status says
+ * why too. */
 static void
-tell_failed(Run *run)
+raise_lost(Run *run)
 {
-    g_autoptr(Migration) migration = find_migration(run->dom);
+    g_autoptr(Migration) migration = find_migration(run->dom); /* it resets the error */
 
+    stock_error_raise(VIR_ERR_OPERATION_FAILED, "%s",
+                      dgettext("libvirt", "Lost connection to destination host"));
     if (migration)
         outcome_tell(migration, EVENT_CALL_FAILED);
 }
@@ -240,12 +243,8 @@ perform(Run *run)
     pass_on(run, cookie, cookielen);
     if (rc == 0)
         return TRUE;
-    /* Not the client, we have cancelled it. libvirt's message, in its translation. */
-    if (lost && virGetLastErrorCode() == VIR_ERR_OPERATION_ABORTED) {
-        stock_error_raise(VIR_ERR_OPERATION_FAILED, "%s",
-                          dgettext("libvirt", "Lost connection to destination host"));
-        tell_failed(run);
-    }
+    if (lost && virGetLastErrorCode() == VIR_ERR_OPERATION_ABORTED)
+        raise_lost(run);
     keep_error(run);
     return FALSE;
 }

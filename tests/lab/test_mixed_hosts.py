@@ -81,6 +81,7 @@ def a_pause(lab, p2p):
     """
     guest = lab.guest(disk_rate=0).start(lab.a)
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", p2p=p2p)
+    guest.wait_heartbeat(lab.b)  # it has most of the pages that it needs all the time
     lab.a.virsh("domjobabort", "guest", "--postcopy")
     migration.wait_status("postcopy-paused")
     migration.fail()
