@@ -6,11 +6,19 @@ import pytest
 from holdfast_lab import wait
 from holdfast_lab.network import DATA_PORTS
 
+FIRST_DATA_PORT, LAST_DATA_PORT = map(int, DATA_PORTS.split("-"))
 MANUAL = """
 <holdfast:migration xmlns:holdfast="urn:holdfast:migration:1">
   <holdfast:recovery mode="manual"/>
 </holdfast:migration>
 """
+
+
+def has_channel(host):
+    """Whether QEMU there, the destination's, has a connection of the migration."""
+    listing = host.run("ss", "-Htn", "state", "established").stdout
+    ports = [int(line.split()[2].rpartition(":")[2]) for line in listing.splitlines()]
+    return any(FIRST_DATA_PORT <= port <= LAST_DATA_PORT for port in ports)
 
 
 def knows_of_postcopy(host):
@@ -26,8 +34,10 @@ def test_a_channel_that_is_reset(lab, p2p):
     migration.wait_status("active", hosts=[lab.b])
     lab.b.daemon.stop()
     wait(lambda: knows_of_postcopy(lab.a), 60, "the switchover on a")
-    lab.net.cut("all", "reset", port=DATA_PORTS)
+    # b hears of it first, by the answer to its acknowledgements, and a then by that to its data.
+    lab.net.cut("all", "reset", port=DATA_PORTS, at=lab.a)
     migration.wait_status("postcopy-paused", hosts=[lab.a], timeout=30)
+    wait(lambda: not has_channel(lab.b), 30, "the channel to end on b")
     lab.net.restore()
     lab.b.daemon.cont()
     migration.fail(60)

@@ -113,6 +113,8 @@ class Health:
         if not self._is_over(host):
             return
         for name in host.domains():
+            if "post-copy failed" in (host.domain_state(name, reason=True) or ""):
+                continue  # libvirt keeps the migration's job until a person has decided
             # A job that changes the domain, and one that asks QEMU.
             for words in (("metadata", name, "urn:holdfast:lab", "--remove"),
                           ("domblkstat", name, "vda")):
