@@ -31,8 +31,12 @@ handover_return_requested(Session *session, const Event *event)
 void
 handover_return_unanswered(Session *session, const Event *event)
 {
-    if (session->return_wanted)
-        handover_ask_again(session, event);
+    if (!session->return_wanted)
+        return;
+    /* One that cannot be asked just now has not taken back what it said. */
+    if (event->text)
+        session_set_hint(session, event->text);
+    handover_ask_again(session, event);
 }
 
 void

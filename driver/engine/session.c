@@ -558,7 +558,8 @@ get_message(const Session *session)
 {
     if (*session->message || migration_state_is_terminal(session->state))
         return session->message;
-    if (*session->hint && migration_state_is_postcopy(session->state))
+    if (*session->hint &&
+        (migration_state_is_postcopy(session->state) || session_wants_return(session)))
         return session->hint;
     return session->paused_at_usec ? "" : session->note;
 }

@@ -103,7 +103,8 @@ void session_restore(Session *session, const SessionMemory *memory, gint64 at_us
 void session_set_peer(Session *session, const char *peer, guint paths);
 
 /** session_set_hint: why nobody but a person ends a pause, for that person; "": nothing to say. It
- * is the Status's message while the migration is in postcopy and has not failed. */
+ * is the Status's message while the migration is in postcopy and has not failed, and while the
+ * source waits for the destination's word whether the guest was started there. */
 void session_set_hint(Session *session, const char *hint);
 
 /** session_set_note: what the policy has done about postcopy, or why not. It is the Status's

@@ -32,6 +32,7 @@ cookie_clear(Cookie *cookie)
     g_clear_pointer(&cookie->name, g_free);
     g_clear_pointer(&cookie->uuid, g_free);
     g_clear_pointer(&cookie->hostname, g_free);
+    g_clear_pointer(&cookie->boot, g_free);
     g_clear_pointer(&cookie->addresses, g_strfreev);
     memset(&cookie->secret, 0, sizeof(cookie->secret));
     cookie->postcopy = COOKIE_POSTCOPY_NONE;
@@ -164,6 +165,7 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
     xmlNode *recover = find_child(element, "recover");
     g_autofree char *id = get_attribute(element, "id");
     g_autofree char *text = get_attribute(element, "secret");
+    g_autofree char *boot = get_attribute(element, "boot");
     CookiePostcopy postcopy;
     Secret secret;
     guint64 version, oldest, port;
@@ -197,6 +199,11 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
     }
     if (!read_postcopy(element, &postcopy, error))
         return FALSE;
+    if (boot && !g_uuid_string_is_valid(boot)) {
+        g_set_error_literal(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
+                            "the peer's migration cookie has no valid 'boot' in <holdfast>");
+        return FALSE;
+    }
     if (recover) {
         if (!get_number(recover, "port", 1, G_MAXUINT16, &port, error) ||
             !read_addresses(recover, &cookie->addresses, error))
@@ -206,6 +213,7 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
     cookie->id = g_ascii_strdown(id, -1);
     cookie->secret = secret;
     cookie->postcopy = postcopy;
+    cookie->boot = g_steal_pointer(&boot);
     return TRUE;
 }
 
@@ -249,6 +257,8 @@ write_element(xmlNode *element, const Cookie *ours)
     xmlNewProp(element, BAD_CAST "secret", BAD_CAST secret);
     if (ours->postcopy != COOKIE_POSTCOPY_NONE)
         xmlNewProp(element, BAD_CAST "postcopy", BAD_CAST postcopy_words[ours->postcopy]);
+    if (ours->boot)
+        xmlNewProp(element, BAD_CAST "boot", BAD_CAST ours->boot);
     if (!ours->recover_port)
         return;
     recover = xmlNewChild(element, NULL, BAD_CAST "recover", NULL);

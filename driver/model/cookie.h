@@ -8,9 +8,10 @@
  *     <qemu-migration>
  *       ...
  *       <holdfast version='1' oldest='1' id='6f9d9c1e-...' secret='2b0e...'
- *                 postcopy='prefer'>         if the source's policy asks for it, or 'require';
+ *                 postcopy='prefer'          if the source's policy asks for it, or 'require';
  *                                            'on' or 'off' from the destination
- *         <recover port='49215'>             from the destination only
+ *                 boot='1c9d...'>            from the destination only: which start of it, a UUID
+ *         <recover port='49215'>             likewise
  *           <address host='10.0.0.2'/>       ... numeric; the first is the best
  *         </recover>
  *       </holdfast>
@@ -47,6 +48,7 @@ typedef struct {
     char *id;      /* of the migration, a UUID in text; NULL: the peer has no Holdfast */
     Secret secret; /* by which the two hosts' questions are believed */
     CookiePostcopy postcopy;
+    char *boot;           /* of the destination, boot_get_id(); NULL: it does not say */
     guint16 recover_port; /* where the destination's Holdfast listens; 0 at the source */
     char **addresses;     /* of the destination, NULL-terminated, or NULL: it offers none */
     char *name;           /* of the domain, as libvirt has it; NULL if it does not say */
@@ -78,7 +80,7 @@ gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **erro
  * cookie_add:
  * @data: (inout): libvirt's cookie, malloc'd as libvirt does; replaced on success
  * @length: (inout): with the terminating NUL, as libvirt counts
- * @ours: what our element is to say: id, secret, postcopy, recover_port and addresses; without an
- * id our version alone
+ * @ours: what our element is to say: id, secret, postcopy, boot, recover_port and addresses;
+ * without an id our version alone
  */
 gboolean cookie_add(char **data, int *length, const Cookie *ours, GError **error);

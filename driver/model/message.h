@@ -46,8 +46,10 @@ typedef enum {
     MESSAGE_REFUSED = 0x83,   /* text: why */
     MESSAGE_NOTED = 0x84,
     MESSAGE_RUNNING = 0x85,
-    MESSAGE_OVER = 0x86,     /* text: how the migration ended, which is not well */
-    MESSAGE_RETURNED = 0x87, /* the guest was not started there, and will not be */
+    MESSAGE_OVER = 0x86, /* text: how the migration ended, which is not well */
+    /* the guest was not started there, and will not be; text: which start of the host says so, as
+     * in the cookie, or "" */
+    MESSAGE_RETURNED = 0x87,
 } MessageType;
 
 typedef struct {

@@ -5,6 +5,8 @@
  */
 #include "run/execute.h"
 
+#include <glib/gi18n-lib.h>
+
 #include "run/command.h"
 #include "run/connection.h"
 #include "run/finish.h"
@@ -14,6 +16,7 @@
 #include "run/postcopy.h"
 #include "run/turns.h"
 #include "stock/error.h"
+#include "util/boot.h"
 
 /* How long a connection to the other host may take: enough for a path around the world. */
 #define CONNECT_MS 3000
@@ -68,11 +71,32 @@ count_call(Migration *migration, const Message *answer, const GError *error)
                   migration->id, migration->name, error->message, migration->name);
 }
 
+/* A host that was restarted has forgotten whether it had the guest, which may have written to its
+ * disks there. NULL: it is to be believed. */
+static char *
+doubt_return(Migration *migration, const Message *answer)
+{
+    char *text;
+
+    if (answer->type != MESSAGE_RETURNED || !migration->peer_boot || !*answer->text ||
+        g_str_equal(answer->text, migration->peer_boot))
+        return NULL;
+    text = g_strdup_printf(_("host '%1$s' was restarted since, and whether domain '%2$s' ran there "
+                             "is not known: if its disks show that it did not, 'virsh resume %2$s' "
+                             "lets it go on here"),
+                           migration->peer, migration->name);
+    if (!migration->told_restarted)
+        g_warning("migration %s: %s", migration->id, text);
+    migration->told_restarted = TRUE;
+    return text;
+}
+
 static void
 ask_done(
     const Message *answer, const char *host, gboolean reached, const GError *error, gpointer opaque)
 {
     Migration *migration = opaque;
+    g_autofree char *doubt = NULL;
 
     migration->call = NULL;
     if (migration_is_released()) {
@@ -88,7 +112,10 @@ ask_done(
         !session_is_untold(migration->session))
         g_message("migration %s: the destination cannot recover it now: %s", migration->id,
                   answer->text);
-    if (answer)
+    doubt = answer ? doubt_return(migration, answer) : NULL;
+    if (doubt)
+        migration_step(migration, EVENT_PEER_REFUSED, 0, doubt);
+    else if (answer)
         migration_step(migration, event_of_answer(answer->type), answer->number, answer->text);
     else if (reached)
         migration_step(migration, EVENT_PEER_REFUSED, 0, error->message);
@@ -464,7 +491,7 @@ execute_reply(Migration *migration, const Effect *effect)
         reply(migration, MESSAGE_COMPLETED, 0, NULL);
         break;
     case EFFECT_REPLY_RETURNED:
-        reply(migration, MESSAGE_RETURNED, 0, NULL);
+        reply(migration, MESSAGE_RETURNED, 0, boot_get_id());
         break;
     case EFFECT_REPLY_REFUSED:
         reply(migration, MESSAGE_REFUSED, 0, effect->text);

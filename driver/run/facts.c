@@ -153,6 +153,23 @@ migration_add_paths(Migration *migration, PathRank rank, char **hosts)
 }
 
 static gboolean
+set_peer_boot_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+
+    g_free(fact->migration->peer_boot);
+    fact->migration->peer_boot = g_steal_pointer(&fact->name);
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_set_peer_boot(Migration *migration, const char *boot)
+{
+    tell_fact(set_peer_boot_cb, migration, &(Fact){.name = g_strdup(boot)});
+}
+
+static gboolean
 set_hint_cb(gpointer opaque)
 {
     Fact *fact = opaque;

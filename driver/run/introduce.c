@@ -11,6 +11,7 @@
 #include "model/cookie.h"
 #include "run/addresses.h"
 #include "run/host.h"
+#include "util/boot.h"
 
 gboolean
 introduce_parse_uri(const char *uri, char **host, guint16 *port)
@@ -48,6 +49,7 @@ introduce_destination(Migration *migration,
     g_autofree char *host = NULL;
     Cookie ours = {
         .id = (char *)migration_get_id(migration),
+        .boot = (char *)boot_get_id(),
         .recover_port = host_get_recover_port(),
     };
 
@@ -200,6 +202,7 @@ read_cookie(Migration *migration, const char *data, int length, Cookie *cookie, 
     if (!cookie->id || !secret_equal(&cookie->secret, &secret)) {
         cookie->recover_port = 0;
         cookie->postcopy = COOKIE_POSTCOPY_NONE;
+        g_clear_pointer(&cookie->boot, g_free);
     }
 }
 
@@ -226,6 +229,7 @@ introduce_learn_destination(Migration *migration, const char *uri, const char *d
                   migration_get_id(migration), problem->message);
     migration_set_destination(migration, host, hosts ? hosts : (char **)nowhere,
                               cookie.recover_port);
+    migration_set_peer_boot(migration, cookie.boot);
     if (cookie.recover_port && network) {
         add_policy_paths(migration, names);
         add_offered(migration, cookie.addresses);

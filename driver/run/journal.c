@@ -33,6 +33,7 @@ journal_record_clear(JournalRecord *record)
     g_strfreev(record->hosts);
     g_free(record->listen_host);
     g_free(record->armed_host);
+    g_free(record->peer_boot);
     g_free(record->policy);
     memset(record, 0, sizeof(*record));
 }
@@ -137,6 +138,7 @@ journal_format(const JournalRecord *record)
     g_key_file_set_string(file, GROUP, "peer", record->peer);
     g_key_file_set_string(file, GROUP, "listen-host", record->listen_host);
     g_key_file_set_string(file, GROUP, "armed-host", record->armed_host);
+    g_key_file_set_string(file, GROUP, "peer-boot", record->peer_boot);
     g_key_file_set_string_list(file, GROUP, "hosts", (const char *const *)record->hosts,
                                g_strv_length(record->hosts));
     g_key_file_set_string_list(file, GROUP, "names", (const char *const *)record->names,
@@ -191,6 +193,7 @@ parse_words(GKeyFile *file, JournalRecord *record, GError **error)
         !(record->peer = g_key_file_get_string(file, GROUP, "peer", error)) ||
         !(record->listen_host = get_later_text(file, "listen-host", error)) ||
         !(record->armed_host = get_later_text(file, "armed-host", error)) ||
+        !(record->peer_boot = get_later_text(file, "peer-boot", error)) ||
         !(record->policy = g_key_file_get_string(file, GROUP, "policy", error)) ||
         !(record->hosts = g_key_file_get_string_list(file, GROUP, "hosts", NULL, error)) ||
         !(record->names = get_later_list(file, "names", error)))

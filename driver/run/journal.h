@@ -29,6 +29,7 @@ typedef struct {
     char **names;      /* likewise, those of the name that it gives itself */
     char *listen_host; /* the one that a recovery may listen on; "": any */
     char *armed_host;  /* where QEMU listens; "": everywhere, or nowhere */
+    char *peer_boot;   /* which start of the destination; "": unknown */
     guint16 peer_port;
     guint16 channel_port;
     guint flags; /* virDomainMigrateFlags */

@@ -63,8 +63,10 @@ struct Migration {
     Session *session;
     Channel channel;
     char *peer;
-    GPtrArray *paths;  /* of MigrationPath, in the order to try */
-    guint16 peer_port; /* of its Holdfast; 0 if it has none */
+    GPtrArray *paths;        /* of MigrationPath, in the order to try */
+    guint16 peer_port;       /* of its Holdfast; 0 if it has none */
+    char *peer_boot;         /* the destination's boot_get_id(); NULL: unknown */
+    gboolean told_restarted; /* that it has another one now */
     GSource *state_timer;
     GSource *give_up_timer;
     GSource *client_timer; /* looks whether the client is still there */

@@ -78,6 +78,7 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
         migration_put_path(migration, PATH_NAME, *host, 0);
     migration->listen_host = *record->listen_host ? g_strdup(record->listen_host) : NULL;
     migration->armed_host = *record->armed_host ? g_strdup(record->armed_host) : NULL;
+    migration->peer_boot = *record->peer_boot ? g_strdup(record->peer_boot) : NULL;
     session_set_peer(migration->session, migration->peer, migration_count_ways(migration));
     migration->has_peer = migration->peer_port != 0;
     migration->can_ask = migration_count_ways(migration) > 0;
@@ -110,6 +111,7 @@ migration_unref(Migration *migration)
     g_array_unref(migration->waits);
     policy_unref(migration->policy);
     g_free(migration->peer);
+    g_free(migration->peer_boot);
     g_free(migration->resume_host);
     g_free(migration->listen_host);
     g_free(migration->local_host);
@@ -193,6 +195,7 @@ migration_record(Migration *migration, JournalRecord *record)
         .hosts = g_strv_builder_end(hosts),
         .listen_host = g_strdup(migration->listen_host ? migration->listen_host : ""),
         .armed_host = g_strdup(migration->armed_host ? migration->armed_host : ""),
+        .peer_boot = g_strdup(migration->peer_boot ? migration->peer_boot : ""),
         .peer_port = migration->peer_port,
         .channel_port = migration->channel.port,
         .flags = migration_get_flags(migration),

@@ -94,6 +94,8 @@ typedef enum {
  * @port: where its Holdfast can be asked; 0: it has none
  */
 void migration_set_destination(Migration *migration, const char *name, char **hosts, guint16 port);
+/** Which start of it this is, as it says: boot_get_id(); NULL: it does not. */
+void migration_set_peer_boot(Migration *migration, const char *boot);
 /** Why it cannot be asked, for a person. */
 void migration_set_hint(Migration *migration, const char *hint);
 /** session_set_note() */

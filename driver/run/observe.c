@@ -15,6 +15,7 @@
 #include "stock/domain.h"
 #include "stock/hooks.h"
 #include "stock/qmp.h"
+#include "util/boot.h"
 #include "util/uuid.h"
 
 /* On the thread of the domain's monitor, which is locked: look up and post, no more. */
@@ -183,6 +184,8 @@ judge_job(gpointer opaque, gpointer unused)
         judgement->answer = judge_domain(judgement, domain);
     else if (connection && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
         judgement->answer = judge_absence(judgement);
+    if (judgement->answer == MESSAGE_RETURNED)
+        judgement->text = boot_get_id();
     if (judgement->answer == MESSAGE_OVER)
         judgement->text = "the domain is not on the destination any more";
     if (domain)

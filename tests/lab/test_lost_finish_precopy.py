@@ -156,6 +156,30 @@ def test_a_person_knows_better(lab, guest, migrate, p2p, stopped):
     assert_one_owner(lab, guest, "finish")
 
 
+def test_the_destination_was_rebooted(lab, guest, migrate, tmp_path):
+    """It remembers nothing, and a person decides."""
+    boot_id = "/proc/sys/kernel/random/boot_id"
+    other = tmp_path / "boot_id"
+    other.write_text("1c9d4b9e-6a3a-4c0e-9a55-2f0c7f1e0001\n", encoding="utf-8")
+    migration = migrate(p2p=True)
+    lose(lab, migration, "finish")
+    lab.net.cut("all")
+    lab.b.daemon.kill()
+    lab.b.qemu().kill()
+    lab.b.run("rm", "-r", "/run/libvirt/holdfast")
+    lab.b.run("mount", "--bind", str(other), boot_id)
+    lab.b.daemon.start()
+    lab.net.restore()
+    wait_log(migration, "was restarted since")
+    lab.b.run("umount", boot_id)
+    assert lab.a.domain_state() == "paused"
+    assert not migration.done
+    lab.a.virsh("resume", "guest")
+    migration.wait(60)
+    lab.b.daemon.restart()
+    assert_one_owner(lab, guest, "finish")
+
+
 def test_a_late_finish_ends_no_other_migration(lab, guest, migrate):
     """A client waits in Finish all through the outage, and the next attempt is on its way, over
     another network, when the outage lets go of it."""

@@ -83,6 +83,26 @@ test_postcopy(void)
     }
 }
 
+/* Which start of the destination it is; an older build does not say. */
+static void
+test_boot(void)
+{
+    static const char *const boots[] = {NULL, "1c9d4b9e-6a3a-4c0e-9a55-2f0c7f1e0001"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(boots); i++) {
+        Cookie ours = make(49215, addresses);
+        char *data = strdup(stock);
+        int length = sizeof(stock);
+        g_auto(Cookie) cookie = {0};
+
+        ours.boot = (char *)boots[i];
+        g_assert_true(cookie_add(&data, &length, &ours, NULL));
+        g_assert_true(cookie_read(data, length, &cookie, NULL));
+        g_assert_cmpstr(cookie.boot, ==, boots[i]);
+        free(data);
+    }
+}
+
 /* More than a host has is left out, whoever sends it. */
 static void
 test_many_addresses(void)
@@ -163,6 +183,8 @@ static const struct {
     {"<qemu-migration><holdfast version='1' oldest='1' " WHO " postcopy=''/></qemu-migration>",
      COOKIE_ERROR_INVALID},
     {"<qemu-migration><holdfast version='1' oldest='1' " WHO " postcopy='soon'/></qemu-migration>",
+     COOKIE_ERROR_INVALID},
+    {"<qemu-migration><holdfast version='1' oldest='1' " WHO " boot='today'/></qemu-migration>",
      COOKIE_ERROR_INVALID},
     {"<qemu-migration><holdfast version='1' oldest='1' " WHO "><recover/></holdfast>"
      "</qemu-migration>",
@@ -283,6 +305,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cookie/round-trip", test_round_trip);
     g_test_add_func("/cookie/postcopy", test_postcopy);
+    g_test_add_func("/cookie/boot", test_boot);
     g_test_add_func("/cookie/many-addresses", test_many_addresses);
     g_test_add_func("/cookie/added-once", test_added_once);
     g_test_add_func("/cookie/stock-peer", test_stock_peer);

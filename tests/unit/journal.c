@@ -26,6 +26,7 @@ static const JournalRecord sample = {
     .hosts = hosts,
     .listen_host = (char *)"10.79.0.1",
     .armed_host = (char *)"",
+    .peer_boot = (char *)"1c9d4b9e-6a3a-4c0e-9a55-2f0c7f1e0001",
     .peer_port = 49215,
     .channel_port = 49152,
     .flags = 0x8000805b,
@@ -70,6 +71,7 @@ test_round_trip(void)
     g_assert_cmpstr(record.peer, ==, sample.peer);
     g_assert_cmpstr(record.listen_host, ==, sample.listen_host);
     g_assert_cmpstr(record.armed_host, ==, sample.armed_host);
+    g_assert_cmpstr(record.peer_boot, ==, sample.peer_boot);
     g_assert_cmpstr(record.policy, ==, sample.policy);
     g_assert_true(g_strv_equal((const char *const *)record.hosts, (const char *const *)hosts));
     g_assert_true(g_strv_equal((const char *const *)record.names, (const char *const *)names));
@@ -115,14 +117,14 @@ test_damaged(void)
             continue;
         for (guint j = 0; j <= G_N_ELEMENTS(junk); j++) {
             static const char *const later[] = {
-                "secret",     "names",   "listen-host", "armed-host", "running",
-                "armed-port", "started", "untold",      "unsettled",  NULL};
+                "secret",  "names",  "listen-host", "armed-host", "running", "armed-port",
+                "started", "untold", "unsettled",   "peer-boot",  NULL};
             g_autoptr(GString) bad = g_string_new(NULL);
             g_autoptr(GError) error = NULL;
             JournalRecord record;
 
             if (j < G_N_ELEMENTS(junk) &&
-                (strstr("peer name hosts listen-host armed-host policy names", key)))
+                (strstr("peer name hosts listen-host armed-host peer-boot policy names", key)))
                 continue;
             if (j == G_N_ELEMENTS(junk) && g_strv_contains(later, key))
                 continue; /* an older build knew nothing of it */
@@ -173,6 +175,7 @@ test_older(void)
         g_assert_cmpuint(record.memory.armed_port, ==, 0);
         g_assert_cmpstr(record.listen_host, ==, "");
         g_assert_cmpstr(record.armed_host, ==, "");
+        g_assert_cmpstr(record.peer_boot, ==, "");
         g_assert_cmpuint(g_strv_length(record.names), ==, 0);
         g_assert_true(secret_is_none(&record.secret)); /* so nobody knows it */
     }
