@@ -12,11 +12,13 @@
 
 #include "util/uuid.h"
 
-#define VERSION    1
-#define GROUP      "migration"
-#define SUFFIX     ".journal"
-#define SUFFIX_BAD ".bad"
-#define PORT_FILE  "port"
+#define VERSION        1
+#define GROUP          "migration"
+#define SUFFIX         ".journal"
+#define SUFFIX_BAD     ".bad"
+#define SUFFIX_ARRIVED ".arrived"
+#define PORT_FILE      "port"
+#define ARRIVALS_MAX   16
 /* A policy has 64 KiB at most (model/policy.h); the rest is small. */
 #define FILE_MAX_BYTES (256 * 1024)
 
@@ -359,6 +361,66 @@ journal_has_any(const char *directory)
             return TRUE;
     }
     return FALSE;
+}
+
+/* --- what has arrived --- */
+
+static const char *const arrival_words[] = {
+    [ARRIVAL_DOUBTFUL] = "doubtful",
+    [ARRIVAL_STARTED] = "started",
+};
+
+static char *
+format_arrival(const Secret *secret, Arrival arrival)
+{
+    g_autofree char *text = secret_format(secret);
+
+    return g_strdup_printf("%s %s", text, arrival_words[arrival]);
+}
+
+/* The lines, newest first. */
+static char **
+read_arrivals(const char *directory, const char *uuid)
+{
+    g_autofree char *name = g_strconcat(uuid, SUFFIX_ARRIVED, NULL);
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    gsize length = 0;
+    g_autofree char *text = read_small(path, &length, NULL);
+
+    return g_strsplit(text ? text : "", "\n", ARRIVALS_MAX + 1);
+}
+
+Arrival
+journal_get_arrival(const char *directory, const char *uuid, const Secret *secret)
+{
+    g_auto(GStrv) lines = read_arrivals(directory, uuid);
+
+    for (Arrival arrival = ARRIVAL_STARTED; arrival > ARRIVAL_NONE; arrival--) {
+        g_autofree char *line = format_arrival(secret, arrival);
+
+        if (g_strv_contains((const char *const *)lines, line))
+            return arrival;
+    }
+    return ARRIVAL_NONE;
+}
+
+void
+journal_note_arrival(const char *directory, const char *uuid, const Secret *secret, Arrival arrival)
+{
+    g_auto(GStrv) lines = NULL;
+    g_autofree char *name = g_strconcat(uuid, SUFFIX_ARRIVED, NULL);
+    g_autofree char *line = NULL;
+    g_autoptr(GString) text = NULL;
+
+    if (secret_is_none(secret) || journal_get_arrival(directory, uuid, secret) >= arrival)
+        return;
+    lines = read_arrivals(directory, uuid);
+    line = format_arrival(secret, arrival);
+    text = g_string_new(line);
+    for (guint i = 0; lines[i] && *lines[i] && i < ARRIVALS_MAX - 1; i++)
+        g_string_append_printf(text, "\n%s", lines[i]);
+    g_string_append_c(text, '\n');
+    put(directory, name, text->str);
 }
 
 guint16

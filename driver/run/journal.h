@@ -8,6 +8,9 @@
  * A key that a later build has added is missing in the file of an older one, and has a default that
  * says "not known". What an older build would misread needs a new version of the format.
  *
+ * Beside it, DIRECTORY/UUID-OF-THE-DOMAIN.arrived outlives the migration: a line for each one that
+ * came to this host, as long as it is up.
+ *
  * What is read is not trusted: a file that does not hold is reported, set aside as .bad, and the
  * migration is libvirt's alone.
  *
@@ -66,6 +69,22 @@ void journal_read_all(const char *directory, JournalFn fn, gpointer opaque);
 
 /** Whether there is any. */
 gboolean journal_has_any(const char *directory);
+
+/** What is known of a migration to this host that is over. */
+typedef enum {
+    ARRIVAL_NONE,     /* no guest came with it */
+    ARRIVAL_DOUBTFUL, /* the guest may have run here */
+    ARRIVAL_STARTED,  /* it was started here, or left stopped as was asked */
+} Arrival;
+
+/** Of the migration that the secret belongs to, so that a later one of the domain neither finds it
+ * nor takes it away: another host may have been left with a question about this one. The last
+ * sixteen are kept. */
+void journal_note_arrival(const char *directory,
+                          const char *uuid,
+                          const Secret *secret,
+                          Arrival arrival);
+Arrival journal_get_arrival(const char *directory, const char *uuid, const Secret *secret);
 
 /* The port that the peers of these migrations ask on; 0: none is known. */
 guint16 journal_read_port(const char *directory);

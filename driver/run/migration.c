@@ -206,6 +206,24 @@ migration_record(Migration *migration, JournalRecord *record)
     session_remember(migration->session, &record->memory);
 }
 
+/* For a source that asks when the session is forgotten. It keeps the guest that may have run here,
+ * whatever has become of it since. */
+static void
+note_arrival(Migration *migration)
+{
+    MigrationState state = session_get_state(migration->session);
+    SessionMemory memory;
+    Secret secret;
+
+    session_remember(migration->session, &memory);
+    if (migration->role != ROLE_DESTINATION || !migration_state_is_terminal(state) ||
+        (session_get_owner(migration->session) != OWNER_DESTINATION && !memory.started))
+        return;
+    migration_get_secret(migration, &secret);
+    journal_note_arrival(host_get_journal(), migration->status->uuid, &secret,
+                         state == STATE_COMPLETED ? ARRIVAL_STARTED : ARRIVAL_DOUBTFUL);
+}
+
 /* Before anything is done about the change. */
 static void
 write_journal(Migration *migration)
@@ -213,8 +231,11 @@ write_journal(Migration *migration)
     g_autoptr(Migration) current = migration_find(migration->uuid);
     g_auto(JournalRecord) record = {0};
 
+    if (!host_get_journal())
+        return;
+    note_arrival(migration);
     /* The file is the domain's: one that was replaced leaves it to its successor. */
-    if (!host_get_journal() || current != migration)
+    if (current != migration)
         return;
     if (!session_needs_journal(migration->session)) {
         journal_remove(host_get_journal(), migration->status->uuid);

@@ -130,6 +130,7 @@ typedef struct {
     PeerQuestion *question;
     gboolean wants_return;
     guint8 uuid[UUID_BYTES]; /* of the domain */
+    Secret secret;           /* of the migration */
     MessageType answer;
     const char *text;
 } Judgement;
@@ -169,12 +170,25 @@ judge_domain(const Judgement *judgement, virDomainPtr domain)
     return reply && job.async == STOCK_ASYNC_NONE ? MESSAGE_COMPLETED : MESSAGE_REFUSED;
 }
 
-/* A migration that has ended here before the daemon was restarted, or was killed with it: the
- * journal has none of those, libvirt knows where the guest is. */
-static void
-judge_job(gpointer opaque, gpointer unused)
+/* What became of the guest here later, which libvirt tells, may be its end: the source must not go
+ * on with what was before. */
+static gboolean
+judge_arrival(Judgement *judgement)
 {
-    Judgement *judgement = opaque;
+    g_autofree char *uuid = uuid_format(judgement->uuid);
+    Arrival arrival = judgement->wants_return && host_get_journal()
+                          ? journal_get_arrival(host_get_journal(), uuid, &judgement->secret)
+                          : ARRIVAL_NONE;
+
+    if (arrival == ARRIVAL_DOUBTFUL)
+        judgement->text = "the guest may have run on the destination";
+    judgement->answer = arrival == ARRIVAL_STARTED ? MESSAGE_COMPLETED : MESSAGE_REFUSED;
+    return arrival != ARRIVAL_NONE;
+}
+
+static void
+judge_by_libvirt(Judgement *judgement)
+{
     virConnectPtr connection = host_connect();
     virDomainPtr domain = connection ? virDomainLookupByUUID(connection, judgement->uuid) : NULL;
 
@@ -192,6 +206,17 @@ judge_job(gpointer opaque, gpointer unused)
         virDomainFree(domain);
     if (connection)
         virConnectClose(connection);
+}
+
+/* A migration that has ended here before the daemon was restarted, or was killed with it: the
+ * journal has none of those but a note that it arrived. */
+static void
+judge_job(gpointer opaque, gpointer unused)
+{
+    Judgement *judgement = opaque;
+
+    if (!judge_arrival(judgement))
+        judge_by_libvirt(judgement);
     host_post(judged_cb, judgement);
 }
 
@@ -221,6 +246,7 @@ answer_unknown(PeerQuestion *question)
     judgement = g_new0(Judgement, 1);
     judgement->question = question;
     judgement->wants_return = message->type == MESSAGE_RETURN;
+    judgement->secret = message->secret;
     memcpy(judgement->uuid, uuid, sizeof(uuid));
     host_run(judge_job, judgement);
 }

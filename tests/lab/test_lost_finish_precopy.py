@@ -156,6 +156,23 @@ def test_a_person_knows_better(lab, guest, migrate, p2p, stopped):
     assert_one_owner(lab, guest, "finish")
 
 
+def test_the_guest_has_ended_there(lab, migrate):
+    """It has run on the destination: the source's memory is older than its disks."""
+    migration = migrate(p2p=True)
+    lose(lab, migration, "answer")
+    wait(lambda: journals(lab.b) == [], 20, "the destination's journal to be closed")
+    lab.net.cut("all")
+    lab.b.virsh("destroy", "guest")
+    lab.b.daemon.restart(hard=True)
+    wait_log(migration, "cannot be asked")
+    lab.net.restore()
+    end(migration, "answer", p2p=True)
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+    assert lab.b.domain_state() == "shut off"
+    assert lab.a.qemu() is None
+    assert journals(lab.a) == journals(lab.b) == []
+
+
 def test_the_destination_was_rebooted(lab, guest, migrate, tmp_path):
     """It remembers nothing, and a person decides."""
     boot_id = "/proc/sys/kernel/random/boot_id"

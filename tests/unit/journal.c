@@ -246,6 +246,58 @@ test_files(void)
     g_assert_cmpint(g_rmdir(directory), ==, 0);
 }
 
+static void
+unlink_in(const char *directory, const char *name)
+{
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+
+    g_unlink(path);
+}
+
+static Secret
+numbered(guint8 n)
+{
+    return (Secret){.bytes = {n}};
+}
+
+/* A note is its migration's, is no journal, and is not lost to another one's. */
+static void
+test_arrivals(void)
+{
+    g_autofree char *directory = g_dir_make_tmp("journal-XXXXXX", NULL);
+    g_autofree char *name = g_strconcat(sample.uuid, ".arrived", NULL);
+    const char *other = "0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c002";
+    const Secret none = {0};
+    guint n = 0;
+
+    journal_note_arrival(directory, sample.uuid, &none, ARRIVAL_STARTED);
+    g_assert_cmpint(journal_get_arrival(directory, sample.uuid, &none), ==, ARRIVAL_NONE);
+    for (guint8 i = 1; i <= 20; i++) {
+        Secret secret = numbered(i);
+        Arrival arrival = i % 2 ? ARRIVAL_STARTED : ARRIVAL_DOUBTFUL;
+
+        g_assert_cmpint(journal_get_arrival(directory, sample.uuid, &secret), ==, ARRIVAL_NONE);
+        journal_note_arrival(directory, sample.uuid, &secret, arrival);
+        journal_note_arrival(directory, sample.uuid, &secret, ARRIVAL_DOUBTFUL);
+        g_assert_cmpint(journal_get_arrival(directory, sample.uuid, &secret), ==, arrival);
+        g_assert_cmpint(journal_get_arrival(directory, other, &secret), ==, ARRIVAL_NONE);
+        journal_remove(directory, sample.uuid);
+    }
+    for (guint8 i = 1; i <= 20; i++) {
+        Secret secret = numbered(i);
+
+        g_assert_cmpint(journal_get_arrival(directory, sample.uuid, &secret), ==,
+                        i <= 4  ? ARRIVAL_NONE
+                        : i % 2 ? ARRIVAL_STARTED
+                                : ARRIVAL_DOUBTFUL);
+    }
+    g_assert_false(journal_has_any(directory));
+    journal_read_all(directory, count_cb, &n);
+    g_assert_cmpuint(n, ==, 0);
+    unlink_in(directory, name);
+    g_assert_cmpint(g_rmdir(directory), ==, 0);
+}
+
 /* What is said of a domain after a restart, and what that means. */
 static void
 test_judge(void)
@@ -300,6 +352,7 @@ main(int argc, char **argv)
     g_test_add_func("/journal/older", test_older);
     g_test_add_func("/journal/truncated", test_truncated);
     g_test_add_func("/journal/files", test_files);
+    g_test_add_func("/journal/arrivals", test_arrivals);
     g_test_add_func("/journal/judge", test_judge);
     return g_test_run();
 }

@@ -6,6 +6,7 @@
  */
 #include "run/observe.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "doubles/world.h"
@@ -20,6 +21,7 @@
 static struct {
     PeerServer *server; /* engine thread */
     guint16 port;
+    char *journal;
 } host;
 
 static void
@@ -42,14 +44,27 @@ static void
 host_begin(void)
 {
     world_start();
+    host.journal = g_dir_make_tmp("observe-XXXXXX", NULL);
+    world_set_journal(host.journal);
     world_on_engine(start_server, NULL);
 }
 
 static void
 host_end(void)
 {
+    g_autoptr(GDir) dir = g_dir_open(host.journal, 0, NULL);
+    const char *name;
+
     world_on_engine(stop_server, NULL);
     world_stop();
+    world_set_journal(NULL);
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(host.journal, name, NULL);
+
+        g_unlink(path);
+    }
+    g_assert_cmpint(g_rmdir(host.journal), ==, 0);
+    g_clear_pointer(&host.journal, g_free);
 }
 
 /* A domain that is not on this host any more. */
@@ -63,6 +78,21 @@ start(MigrationRole role, const Secret *secret)
 
     migration_set_secret(migration, secret);
     return migration;
+}
+
+/* An incoming migration that is over and that nobody knows any more: the daemon was restarted. */
+static void
+receive(const Secret *secret, const EventType *events, gsize n)
+{
+    Migration *migration = start(ROLE_DESTINATION, secret);
+
+    for (gsize i = 0; i < n; i++)
+        migration_tell(migration, events[i], 0, NULL);
+    world_wait_state(migration,
+                     events[n - 1] == EVENT_GUEST_STARTED ? STATE_COMPLETED : STATE_FAILED);
+    migration_forget(gone);
+    world_settle();
+    world_drop(migration);
 }
 
 static Migration *
@@ -91,7 +121,51 @@ wait_message(Migration *migration, const char *part)
     g_mutex_unlock(&registry.lock);
 }
 
-/* The host was restarted: a person decides. */
+/* The guest has ended here since: the source must not run it again. */
+static void
+test_arrived(void)
+{
+    static const EventType events[] = {EVENT_QEMU_ACTIVE, EVENT_GUEST_STARTED};
+    Migration *source;
+    Secret first, second;
+
+    secret_make(&first);
+    secret_make(&second);
+    host_begin();
+    receive(&first, events, G_N_ELEMENTS(events));
+    source = ask(&first, boot_get_id());
+    world_wait_state(source, STATE_COMPLETED);
+    world_drop(source);
+    /* A later one, of which there is no note, and then the earlier one again. */
+    source = ask(&second, boot_get_id());
+    world_wait_state(source, STATE_CANCELLED);
+    world_drop(source);
+    receive(&second, events, G_N_ELEMENTS(events));
+    source = ask(&first, OTHER_BOOT);
+    world_wait_state(source, STATE_COMPLETED);
+    world_drop(source);
+    host_end();
+}
+
+/* It came in postcopy, or ended while it was being started. */
+static void
+test_doubtful(void)
+{
+    static const EventType events[] = {EVENT_QEMU_ACTIVE, EVENT_QEMU_POSTCOPY_ACTIVE,
+                                       EVENT_QEMU_GONE};
+    Migration *source;
+    Secret secret;
+
+    secret_make(&secret);
+    host_begin();
+    receive(&secret, events, G_N_ELEMENTS(events));
+    source = ask(&secret, boot_get_id());
+    wait_message(source, "may have run on the destination");
+    world_drop(source);
+    host_end();
+}
+
+/* The host was restarted, and its notes are gone with it: a person decides. */
 static void
 test_restarted(void)
 {
@@ -118,6 +192,8 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
+    g_test_add_func("/observe/arrived", test_arrived);
+    g_test_add_func("/observe/doubtful", test_doubtful);
     g_test_add_func("/observe/restarted", test_restarted);
     return g_test_run();
 }

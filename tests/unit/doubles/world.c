@@ -34,6 +34,7 @@ static struct {
     gboolean stopped; /* nobody is running; under the lock, as all that follows */
     gboolean disconnected;
     guint16 recover_port;
+    const char *journal;
     guint busy; /* posts and jobs that are not done */
     WorldQmpFn qemu;
     guint commands;
@@ -204,11 +205,16 @@ withdraw(const char *uuid, MigrationRole role)
     show(g_strdup_printf("withdrawn %s %s", uuid, migration_role_to_string(role)));
 }
 
-/* No journal: what is written there has tests of its own. */
 const char *
 host_get_journal(void)
 {
-    return NULL;
+    return g_atomic_pointer_get(&world.journal);
+}
+
+void
+world_set_journal(const char *directory)
+{
+    g_atomic_pointer_set(&world.journal, directory);
 }
 
 const HostShow *

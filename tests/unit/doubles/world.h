@@ -30,6 +30,8 @@ void world_on_engine(void (*fn)(gpointer opaque), gpointer opaque);
 void world_set_running(gboolean running);
 /** There is no connection to our own daemon. */
 void world_set_connected(gboolean connected);
+/** The directory of the journal, or NULL, as it is at first. @directory: the test's. */
+void world_set_journal(const char *directory);
 /** What host_get_recover_port() gives. */
 void world_set_recover_port(guint16 port);
 
