@@ -304,10 +304,8 @@ run(const CommandArgs *args, const ConnectionOptions *connection)
 }
 
 static void
-complete(const CommandOption *option, const ConnectionOptions *connection)
+complete(const CommandOption *option)
 {
-    if (option == &options[DOMAIN])
-        connection_print_domains(connection);
     for (gsize i = 0; i < G_N_ELEMENTS(settings); i++) {
         g_auto(GStrv) words = NULL;
 

@@ -333,17 +333,10 @@ run(const CommandArgs *args, const ConnectionOptions *connection)
     return EXIT_FAILURE;
 }
 
-static void
-complete(const CommandOption *option, const ConnectionOptions *connection)
-{
-    if (option == &options[DOMAIN])
-        connection_print_domains(connection);
-}
-
 int
 main(int argc, char **argv)
 {
-    static const Program program = {.command = &command, .run = run, .complete = complete};
+    static const Program program = {.command = &command, .run = run};
 
     return program_main(&program, argv);
 }

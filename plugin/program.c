@@ -16,8 +16,10 @@ complete(const Program *program, char **words, const ConnectionOptions *connecti
 {
     const CommandOption *wanted = command_print_completions(program->command, words);
 
-    if (wanted && program->complete)
-        program->complete(wanted, connection);
+    if (wanted && g_str_equal(wanted->name, "domain"))
+        connection_print_domains(connection);
+    else if (wanted && program->complete)
+        program->complete(wanted);
     return EXIT_SUCCESS;
 }
 

@@ -15,8 +15,9 @@ typedef struct {
     const Command *command;
     /** Does it, reports what fails (command_report()), and returns the exit code. */
     int (*run)(const CommandArgs *args, const ConnectionOptions *connection);
-    /** Prints, one a line, what may be the value of an option; may be NULL. */
-    void (*complete)(const CommandOption *option, const ConnectionOptions *connection);
+    /** Prints, one a line, what may be the value of an option other than "domain", whose values
+     * are the connection's domains in every command; may be NULL. */
+    void (*complete)(const CommandOption *option);
 } Program;
 
 int program_main(const Program *program, char **argv);
