@@ -31,6 +31,10 @@ typedef struct {
 
 void block_node_free(BlockNode *node);
 
+/* What QEMU is asked for view_parse()'s @nodes and @parameters. */
+#define VIEW_QUERY_NODES      "{\"execute\":\"query-named-block-nodes\",\"arguments\":{\"flat\":true}}"
+#define VIEW_QUERY_PARAMETERS "{\"execute\":\"query-migrate-parameters\"}"
+
 #define VIEW_ERROR (view_error_quark())
 GQuark view_error_quark(void);
 typedef enum {

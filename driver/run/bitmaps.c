@@ -122,11 +122,10 @@ look(QmpJob *job, gboolean *again, GError **error)
     g_autoptr(GPtrArray) view = NULL;
     g_autoptr(GArray) plan = NULL;
 
-    parameters = qmp_job_execute(job, "{\"execute\":\"query-migrate-parameters\"}", error);
+    parameters = qmp_job_execute(job, VIEW_QUERY_PARAMETERS, error);
     if (!parameters || !view_has_mapping(parameters) || !has_failed(job, again, error))
         return NULL;
-    nodes = qmp_job_execute(
-        job, "{\"execute\":\"query-named-block-nodes\",\"arguments\":{\"flat\":true}}", error);
+    nodes = qmp_job_execute(job, VIEW_QUERY_NODES, error);
     view = nodes ? view_parse(nodes, parameters, error) : NULL;
     if (!view)
         return NULL;

@@ -93,14 +93,16 @@ confirm_resume(virDomainPtr dom, int *rc)
                    _("a person had the guest go on at the source"));
     /* Confirm, which was held, lets it run. */
     migration_poll(migration, is_over, &guest);
-    *rc = is_running(dom) ? 0 : -1;
-    if (*rc < 0 && is_back_stopped(dom))
+    if (is_running(dom)) {
+        *rc = 0;
+        return TRUE;
+    }
+    if (is_back_stopped(dom))
         return FALSE; /* it is as any other stopped guest now */
-    if (*rc < 0)
-        stock_error_raise(
-            VIR_ERR_OPERATION_FAILED,
-            _("domain '%1$s' does not run again: see the daemon's log, and try again"),
-            migration_get_name(migration));
+    *rc = -1;
+    stock_error_raise(VIR_ERR_OPERATION_FAILED,
+                      _("domain '%1$s' does not run again: see the daemon's log, and try again"),
+                      migration_get_name(migration));
     return TRUE;
 }
 

@@ -12,8 +12,6 @@
 #include "stock/error.h"
 #include "stock/qmp.h"
 
-#define QUERY_NODES "{\"execute\":\"query-named-block-nodes\",\"arguments\":{\"flat\":true}}"
-
 gboolean
 handback_is_due(virDomainPtr dom)
 {
@@ -32,7 +30,7 @@ handback_is_due(virDomainPtr dom)
 static GPtrArray *
 fetch_nodes(QmpJob *job, GError **error)
 {
-    g_autofree char *reply = qmp_job_execute(job, QUERY_NODES, error);
+    g_autofree char *reply = qmp_job_execute(job, VIEW_QUERY_NODES, error);
 
     return reply ? view_parse_nodes(reply, error) : NULL;
 }
@@ -140,9 +138,9 @@ static void
 settle_bitmaps(QmpJob *job, virDomainPtr dom, PolicyOnReturn on_return)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *nodes = qmp_job_execute(job, QUERY_NODES, &error);
+    g_autofree char *nodes = qmp_job_execute(job, VIEW_QUERY_NODES, &error);
     g_autofree char *parameters =
-        nodes ? qmp_job_execute(job, "{\"execute\":\"query-migrate-parameters\"}", &error) : NULL;
+        nodes ? qmp_job_execute(job, VIEW_QUERY_PARAMETERS, &error) : NULL;
     g_autoptr(GPtrArray) view = parameters ? view_parse(nodes, parameters, &error) : NULL;
 
     if (!view)
