@@ -9,6 +9,7 @@
 
 #include "bitmap/decision.h"
 #include "bitmap/repair.h"
+#include "run/decided.h"
 #include "run/migration.h"
 #include "stock/domain.h"
 #include "stock/error.h"
@@ -62,7 +63,7 @@ run_steps(QmpJob *job, virDomainPtr dom, const Repair *repair)
 }
 
 static gboolean
-repair_one(QmpJob *job, virDomainPtr dom, const Repair *repair)
+repair_one(QmpJob *job, virDomainPtr dom, Migration *migration, const Repair *repair)
 {
     /* A source that had come as far as `device` has it in order since QEMU took the image up again;
      * nothing is changed by this there. */
@@ -78,23 +79,21 @@ repair_one(QmpJob *job, virDomainPtr dom, const Repair *repair)
         return run_steps(job, dom, repair);
     if (decision != BITMAP_REPAIR || !run_steps(job, dom, repair))
         return FALSE;
-    g_message("domain %s: dirty bitmap %s on %s: %s: %s", virDomainGetName(dom),
-              repair->bitmap->name, repair->bitmap->node, bitmap_decision_to_string(decision),
-              reason);
+    decided_tell(migration, dom, repair->bitmap->node, repair->bitmap->name, decision, reason);
     return TRUE;
 }
 
 /* --- those of a domain --- */
 
 static void
-repair_all(QmpJob *job, virDomainPtr dom, const GArray *plan)
+repair_all(QmpJob *job, virDomainPtr dom, Migration *migration, const GArray *plan)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = NULL;
     gboolean all = TRUE;
 
     for (guint i = 0; i < plan->len; i++)
-        all &= repair_one(job, dom, &g_array_index(plan, Repair, i));
+        all &= repair_one(job, dom, migration, &g_array_index(plan, Repair, i));
     /* What failed is tried again when the daemon is restarted. */
     if (all)
         reply = qmp_job_execute(job, repair_end_command(), &error);
@@ -138,7 +137,7 @@ look(QmpJob *job, gboolean *again, GError **error)
 
 /* TRUE when there is no point in trying again. */
 static gboolean
-try_repair(Migration *unused, gpointer opaque)
+try_repair(Migration *migration, gpointer opaque)
 {
     virDomainPtr dom = opaque;
     g_autoptr(GError) error = NULL;
@@ -149,7 +148,7 @@ try_repair(Migration *unused, gpointer opaque)
     if (job)
         plan = look(job, &again, &error);
     if (plan)
-        repair_all(job, dom, plan);
+        repair_all(job, dom, migration, plan);
     /* With QEMU its bitmaps are gone. */
     if (error && !g_error_matches(error, QMP_ERROR, QMP_ERROR_GONE) &&
         !g_error_matches(error, QMP_ERROR, QMP_ERROR_INACTIVE))
@@ -162,8 +161,10 @@ void
 bitmaps_repair(virDomainPtr dom)
 {
     virErrorPtr saved = stock_error_save();
+    unsigned char uuid[VIR_UUID_BUFLEN] = {0};
+    g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
 
-    if (!migration_poll(NULL, try_repair, dom))
+    if (!migration_poll(migration, try_repair, dom))
         g_warning("domain %s: QEMU has not let go of its dirty bitmaps: they are repaired when the "
                   "daemon is restarted",
                   virDomainGetName(dom));

@@ -8,6 +8,7 @@
 #include <glib/gi18n-lib.h>
 
 #include "bitmap/handback.h"
+#include "run/decided.h"
 #include "run/migration.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
@@ -100,15 +101,15 @@ settle_images(QmpJob *job, virDomainPtr dom, gboolean *active, GError **error)
 /* --- bitmaps --- */
 
 static void
-settle_bitmap(QmpJob *job, virDomainPtr dom, const Bitmap *bitmap, PolicyOnReturn on_return)
+settle_bitmap(QmpJob *job, virDomainPtr dom, Migration *migration, const Bitmap *bitmap)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *command = NULL, *reply = NULL;
     const char *reason;
+    PolicyOnReturn on_return = migration_get_policy(migration)->bitmaps_on_return;
     BitmapDecision decision = handback_decide(bitmap, on_return, &reason);
 
-    g_message("domain %s: dirty bitmap %s on %s: %s: %s", virDomainGetName(dom), bitmap->name,
-              bitmap->node, bitmap_decision_to_string(decision), reason);
+    decided_tell(migration, dom, bitmap->node, bitmap->name, decision, reason);
     if (decision != BITMAP_DROP)
         return;
     command = handback_drop_command(bitmap);
@@ -135,7 +136,7 @@ find_migration(virDomainPtr dom)
 }
 
 static void
-settle_bitmaps(QmpJob *job, virDomainPtr dom, PolicyOnReturn on_return)
+settle_bitmaps(QmpJob *job, virDomainPtr dom, Migration *migration)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *nodes = qmp_job_execute(job, VIEW_QUERY_NODES, &error);
@@ -150,7 +151,7 @@ settle_bitmaps(QmpJob *job, virDomainPtr dom, PolicyOnReturn on_return)
         const Bitmap *bitmap = view->pdata[i];
 
         if (bitmap->persistent)
-            settle_bitmap(job, dom, bitmap, on_return);
+            settle_bitmap(job, dom, migration, bitmap);
     }
 }
 
@@ -165,7 +166,7 @@ handback_settle(virDomainPtr dom, GError **error)
     gboolean safe = job && settle_images(job, dom, &active, &failure);
 
     if (safe && active && migration)
-        settle_bitmaps(job, dom, migration_get_policy(migration)->bitmaps_on_return);
+        settle_bitmaps(job, dom, migration);
     /* Without a QEMU there is nothing to settle. */
     if (g_error_matches(failure, QMP_ERROR, QMP_ERROR_GONE) ||
         g_error_matches(failure, QMP_ERROR, QMP_ERROR_INACTIVE))
