@@ -16,7 +16,7 @@ G_DEFINE_QUARK(holdfast - message - error - quark, message_error)
 static const MessageType types[] = {
     MESSAGE_RECOVER, MESSAGE_PAUSED, MESSAGE_ASK_RUNNING, MESSAGE_RETURN,  MESSAGE_ENDING,
     MESSAGE_ENDED,   MESSAGE_ARMED,  MESSAGE_COMPLETED,   MESSAGE_REFUSED, MESSAGE_NOTED,
-    MESSAGE_RUNNING, MESSAGE_OVER,   MESSAGE_RETURNED,
+    MESSAGE_RUNNING, MESSAGE_OVER,   MESSAGE_RETURNED,    MESSAGE_TAKEN,
 };
 
 static guint16
@@ -122,9 +122,23 @@ message_encode(const Message *message)
     return g_bytes_new_take(bytes, MESSAGE_HEADER_SIZE + length);
 }
 
+gboolean
+message_is_parcel(MessageType type)
+{
+    return type >= MESSAGE_PARCEL && type <= MESSAGE_PARCEL_LAST;
+}
+
+gsize
+message_get_body_length(const Message *message)
+{
+    return message_is_parcel(message->type) || message->type == MESSAGE_TAKEN ? message->number : 0;
+}
+
 static gboolean
 is_known_type(guint type)
 {
+    if (message_is_parcel(type))
+        return TRUE;
     for (gsize i = 0; i < G_N_ELEMENTS(types); i++) {
         if (types[i] == type)
             return TRUE;
@@ -135,7 +149,7 @@ is_known_type(guint type)
 gboolean
 message_decode_header(const guint8 *header, Message *message, gsize *text_length, GError **error)
 {
-    guint type = get16(header + 8);
+    Message read = {.type = get16(header + 8), .number = get32(header + 12)};
     gsize length = get16(header + 10);
 
     if (get32(header) != MAGIC) {
@@ -149,15 +163,15 @@ message_decode_header(const guint8 *header, Message *message, gsize *text_length
                     get16(header + 4), get16(header + 6), MESSAGE_VERSION, MESSAGE_OLDEST);
         return FALSE;
     }
-    if (!is_known_type(type) || length > MESSAGE_TEXT_MAX) {
+    if (!is_known_type(read.type) || length > MESSAGE_TEXT_MAX ||
+        message_get_body_length(&read) > MESSAGE_BODY_MAX) {
         g_set_error(error, MESSAGE_ERROR, MESSAGE_ERROR_INVALID,
-                    "a message of type %u with %zu bytes of text", type, length);
+                    "a message of type %u with %zu bytes of text and %zu behind it", read.type,
+                    length, message_get_body_length(&read));
         return FALSE;
     }
-    memset(message, 0, sizeof(*message));
-    message->type = type;
-    message->number = get32(header + 12);
-    memcpy(message->secret.bytes, header + 16, SECRET_BYTES);
+    memcpy(read.secret.bytes, header + 16, SECRET_BYTES);
+    *message = read;
     *text_length = length;
     return TRUE;
 }

@@ -15,6 +15,11 @@
  * clear as well, unless TLS hides it; such a one can pause a migration and have it resumed, as
  * anybody who can cut the network can.)
  *
+ * A *parcel* is a question with a body behind its text, of as many bytes as its number says, and so
+ * is the answer to it that it was taken. Every type from MESSAGE_PARCEL to MESSAGE_PARCEL_LAST is
+ * one: a build that does not know its kind refuses it in words. A build from before there were any
+ * closes the connection.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
@@ -31,6 +36,9 @@
 #endif
 #define MESSAGE_HEADER_SIZE 32
 #define MESSAGE_TEXT_MAX    512 /* one sentence */
+/* A thousand checkpoints with the domain in each are some megabytes, and so is a bitmap with a bit
+ * for each 64 KiB of 4 TiB. */
+#define MESSAGE_BODY_MAX (64 * 1024 * 1024)
 
 typedef enum {
     /* the source asks */
@@ -40,17 +48,26 @@ typedef enum {
     MESSAGE_ENDED = 6,       /* the migration has failed at the source: is it over there as well? */
     MESSAGE_RETURN = 4, /* was the guest of a precopy migration started? It is not to be if not */
     MESSAGE_ENDING = 5, /* nearly all is sent: do not break the channel by yourself */
+    /* the source hands something over; number: the bytes of the body */
+    MESSAGE_PARCEL = 0x40,
+    MESSAGE_PARCEL_BITMAPS = 0x40,     /* what has become dirty, of bitmaps to be rebuilt */
+    MESSAGE_PARCEL_CHECKPOINTS = 0x41, /* definitions of the domain's checkpoints */
+    MESSAGE_PARCEL_LAST = 0x7f,
     /* the destination answers */
     MESSAGE_ARMED = 0x81,     /* number: the port its QEMU listens on */
     MESSAGE_COMPLETED = 0x82, /* it has all memory, and owns the guest */
-    MESSAGE_REFUSED = 0x83,   /* text: why */
+    MESSAGE_REFUSED = 0x83,   /* text: why; number, for a parcel: MESSAGE_LATER or 0 */
     MESSAGE_NOTED = 0x84,
     MESSAGE_RUNNING = 0x85,
     MESSAGE_OVER = 0x86, /* text: how the migration ended, which is not well */
     /* the guest was not started there, and will not be; text: which start of the host says so, as
      * in the cookie, or "" */
     MESSAGE_RETURNED = 0x87,
+    MESSAGE_TAKEN = 0x88, /* a parcel; number: the bytes of the body, which is the taker's answer */
 } MessageType;
+
+/* A parcel that may be taken if it is sent again in a while. */
+#define MESSAGE_LATER 1
 
 typedef struct {
     MessageType type;
@@ -89,6 +106,11 @@ gboolean message_is_overtaken(guint32 sequence, guint32 other);
 
 /** Sets text, cut at a character's boundary to what fits. */
 void message_set_text(Message *message, const char *text);
+
+/** Whether it is a question with a body, of a kind that is known or not. */
+gboolean message_is_parcel(MessageType type);
+/** How many bytes follow the text; MESSAGE_BODY_MAX at most. */
+gsize message_get_body_length(const Message *message);
 
 /** The bytes of a message, header and text. */
 GBytes *message_encode(const Message *message);

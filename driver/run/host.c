@@ -10,6 +10,7 @@
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/observe.h"
+#include "run/parcel.h"
 #include "run/peer.h"
 #include "run/remote.h"
 #include "run/restore.h"
@@ -329,5 +330,6 @@ host_stop(void)
 {
     migration_release_all();
     remote_release_all();
+    parcel_release_all();
     migration_stop_all();
 }

@@ -12,6 +12,7 @@
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/outcome.h"
+#include "run/parcel.h"
 #include "stock/domain.h"
 #include "stock/hooks.h"
 #include "stock/qmp.h"
@@ -300,8 +301,13 @@ void
 observe_question(PeerQuestion *question, gpointer opaque)
 {
     const Message *message = peer_question_get(question);
-    g_autoptr(Migration) migration = migration_find_by_secret(&message->secret);
+    g_autoptr(Migration) migration = NULL;
 
+    if (message_is_parcel(message->type)) {
+        parcel_take(question);
+        return;
+    }
+    migration = migration_find_by_secret(&message->secret);
     if (!migration) {
         answer_unknown(question);
         return;

@@ -16,6 +16,8 @@
  */
 #include "run/peer-priv.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 /* How long a brief attempt has: more than the round trip of nearly every path. */
@@ -24,6 +26,13 @@
 #define BRIEF_MAX 64
 /* How long a connection over another address than the first waits for one over that. */
 #define FIRST_MS 50
+
+/* Of a connection that carries a parcel, and on which nothing is heard while the other host is at
+ * work: a probe a second; and what it has not acknowledged for so long it will not. */
+#define PARCEL_IDLE_S    2
+#define PARCEL_PROBE_S   1
+#define PARCEL_PROBES    5
+#define PARCEL_SILENT_MS 7000
 
 /* A connection that is being made. */
 typedef struct {
@@ -61,6 +70,8 @@ struct PeerCall {
     GSocketConnection *connection;
     GCancellable *cancellable;
     GBytes *bytes;
+    PeerParcel parcel; /* body: NULL for a question without one */
+    GOutputVector vectors[2];
     Message answer;
     guint8 buffer[MESSAGE_HEADER_SIZE + MESSAGE_TEXT_MAX];
     gsize text_length;
@@ -109,6 +120,7 @@ call_finish(PeerCall *call, const Message *answer, const GError *error)
     g_clear_object(&call->connection);
     g_clear_object(&call->cancellable);
     g_clear_pointer(&call->bytes, g_bytes_unref);
+    g_clear_pointer(&call->parcel.body, g_bytes_unref);
     g_free(call);
 }
 
@@ -124,6 +136,18 @@ call_closed(PeerCall *call)
 }
 
 static void
+call_body_cb(GBytes *body, const GError *error, gpointer opaque)
+{
+    PeerCall *call = opaque;
+
+    if (body && call->done)
+        *call->parcel.replied = g_bytes_ref(body);
+    call_finish(call, body ? &call->answer : NULL, error);
+    if (body)
+        g_bytes_unref(body);
+}
+
+static void
 call_text_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
 {
     PeerCall *call = opaque;
@@ -136,6 +160,9 @@ call_text_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
         call_closed(call);
     else if (!message_decode_text(&call->answer, call->buffer + MESSAGE_HEADER_SIZE, n, &error))
         call_finish(call, NULL, error);
+    else if (call->parcel.body && message_get_body_length(&call->answer) > 0)
+        peer_body_read(G_INPUT_STREAM(stream), message_get_body_length(&call->answer),
+                       call->cancellable, call_body_cb, call);
     else
         call_finish(call, &call->answer, NULL);
 }
@@ -166,7 +193,9 @@ call_written_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
     PeerCall *call = opaque;
     g_autoptr(GError) error = NULL;
 
-    if (!g_output_stream_write_all_finish(G_OUTPUT_STREAM(stream), result, NULL, &error)) {
+    /* One who refuses a parcel does not read it; what it has said is there all the same. */
+    if (!g_output_stream_writev_all_finish(G_OUTPUT_STREAM(stream), result, NULL, &error) &&
+        !(call->parcel.body && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))) {
         call_finish(call, NULL, error);
         return;
     }
@@ -178,10 +207,21 @@ call_written_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
 static void tell_others(const PeerCall *call);
 
 static void
+bear_silence(GSocketConnection *connection)
+{
+    GSocket *socket = g_socket_connection_get_socket(connection);
+
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, PARCEL_IDLE_S, NULL);
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, PARCEL_PROBE_S, NULL);
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, PARCEL_PROBES, NULL);
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, PARCEL_SILENT_MS, NULL);
+    g_socket_set_keepalive(socket, TRUE);
+}
+
+static void
 call_connected(PeerCall *call, guint way, GSocketConnection *connection)
 {
-    gsize size;
-    gconstpointer data;
+    gsize n = 1;
 
     call->connection = g_object_ref(connection);
     stop_connecting(call);
@@ -189,12 +229,19 @@ call_connected(PeerCall *call, guint way, GSocketConnection *connection)
     tell_others(call);
     call->question.number = call->ways[way].number;
     call->cancellable = g_cancellable_new();
-    call->deadline = peer_deadline_start(PEER_ANSWER_MS, peer_cancel_cb, call->cancellable);
+    call->deadline =
+        peer_deadline_start(call->parcel.body ? call->parcel.answer_ms : PEER_ANSWER_MS,
+                            peer_cancel_cb, call->cancellable);
     call->bytes = message_encode(&call->question);
-    data = g_bytes_get_data(call->bytes, &size);
-    g_output_stream_write_all_async(g_io_stream_get_output_stream(G_IO_STREAM(connection)), data,
-                                    size, G_PRIORITY_DEFAULT, call->cancellable, call_written_cb,
-                                    call);
+    call->vectors[0].buffer = g_bytes_get_data(call->bytes, &call->vectors[0].size);
+    if (call->parcel.body) {
+        bear_silence(connection);
+        call->vectors[1].buffer = g_bytes_get_data(call->parcel.body, &call->vectors[1].size);
+        n += call->vectors[1].size > 0;
+    }
+    g_output_stream_writev_all_async(g_io_stream_get_output_stream(G_IO_STREAM(connection)),
+                                     call->vectors, n, G_PRIORITY_DEFAULT, call->cancellable,
+                                     call_written_cb, call);
 }
 
 /* --- connecting --- */
@@ -403,6 +450,13 @@ peer_call_new(const PeerWay *ways,
     call->deadline = peer_deadline_start(connect_ms, deadline_cb, call);
     set_again(call);
     return call;
+}
+
+void
+peer_call_set_parcel(PeerCall *call, const PeerParcel *parcel)
+{
+    call->parcel = *parcel;
+    g_bytes_ref(call->parcel.body);
 }
 
 void

@@ -16,6 +16,12 @@
 #define QUESTIONS_MAX  512
 #define QUESTION_MS    1000
 #define SERVER_BACKLOG 128
+/* A body has as long as it keeps on coming (run/peer-body.c), and no longer than this. */
+#define BODY_MS (2 * 60 * 1000)
+/* Of bodies that are held until they are answered, all together. */
+#define BODIES_MAX ((gsize)4 * MESSAGE_BODY_MAX)
+/* For an answer with a body. */
+#define REPLY_MS 10000
 /* When a connection cannot be taken, as the daemon has no file descriptor left, it goes on waiting
  * in the kernel; looking at it at once again would keep a processor busy with nothing else. */
 #define ACCEPT_AGAIN_MS 100
@@ -29,6 +35,7 @@ struct PeerServer {
     PeerServerFn answer;
     gpointer opaque;
     GHashTable *questions; /* PeerQuestion set: all that are open */
+    gsize bodies;          /* the bytes of theirs */
 };
 
 struct PeerQuestion {
@@ -39,6 +46,10 @@ struct PeerQuestion {
     GSource *deadline;
     Message message;
     GBytes *reply;
+    GBytes *reply_body; /* NULL: none */
+    GOutputVector vectors[2];
+    gsize body; /* the bytes of the body that it was given room for */
+    PeerReceivedFn received;
     guint8 buffer[MESSAGE_HEADER_SIZE + MESSAGE_TEXT_MAX];
     gsize text_length;
 };
@@ -75,13 +86,16 @@ peer_cancel_cb(gpointer opaque)
 static void
 question_free(PeerQuestion *question)
 {
-    if (question->server)
+    if (question->server) {
         g_hash_table_remove(question->server->questions, question);
+        question->server->bodies -= question->body;
+    }
     peer_deadline_stop(&question->deadline);
     g_clear_object(&question->connection);
     g_free(question->local);
     g_clear_object(&question->cancellable);
     g_clear_pointer(&question->reply, g_bytes_unref);
+    g_clear_pointer(&question->reply_body, g_bytes_unref);
     g_free(question);
 }
 
@@ -318,29 +332,87 @@ peer_question_get_local(const PeerQuestion *question)
 }
 
 static void
+body_cb(GBytes *body, const GError *error, gpointer opaque)
+{
+    PeerQuestion *question = opaque;
+
+    peer_deadline_stop(&question->deadline);
+    if (!body)
+        g_debug("a parcel did not arrive: %s", error->message);
+    if (body && question->server) {
+        question->received(question, body);
+        return;
+    }
+    if (body)
+        g_bytes_unref(body);
+    question_free(question);
+}
+
+gboolean
+peer_question_receive(PeerQuestion *question, PeerReceivedFn received)
+{
+    PeerServer *server = question->server;
+    gsize length = message_get_body_length(&question->message);
+
+    if (server && length > BODIES_MAX - server->bodies)
+        return FALSE;
+    if (server)
+        server->bodies += length;
+    question->body = length;
+    question->received = received;
+    question->deadline = peer_deadline_start(BODY_MS, peer_cancel_cb, question->cancellable);
+    peer_body_read(g_io_stream_get_input_stream(G_IO_STREAM(question->connection)), length,
+                   question->cancellable, body_cb, question);
+    return TRUE;
+}
+
+/* --- the answer --- */
+
+static void
 answered_cb(GObject *stream, GAsyncResult *result, gpointer opaque)
 {
     PeerQuestion *question = opaque;
 
     /* Whether it arrives is the asker's to find out: it asks again. */
-    g_output_stream_write_all_finish(G_OUTPUT_STREAM(stream), result, NULL, NULL);
+    g_output_stream_writev_all_finish(G_OUTPUT_STREAM(stream), result, NULL, NULL);
     question_free(question);
 }
 
-void
-peer_question_answer(PeerQuestion *question, MessageType type, guint32 number, const char *text)
+static void
+answer(PeerQuestion *question, MessageType type, guint32 number, const char *text, guint ms)
 {
     Message reply = question->message;
-    gsize size;
-    gconstpointer data;
+    gsize n = 1;
 
     reply.type = type;
     reply.number = number;
     message_set_text(&reply, text ? text : "");
     question->reply = message_encode(&reply);
-    question->deadline = peer_deadline_start(QUESTION_MS, peer_cancel_cb, question->cancellable);
-    data = g_bytes_get_data(question->reply, &size);
-    g_output_stream_write_all_async(
-        g_io_stream_get_output_stream(G_IO_STREAM(question->connection)), data, size,
+    question->vectors[0].buffer = g_bytes_get_data(question->reply, &question->vectors[0].size);
+    if (question->reply_body && number > 0)
+        question->vectors[n++].buffer =
+            g_bytes_get_data(question->reply_body, &question->vectors[1].size);
+    question->deadline = peer_deadline_start(ms, peer_cancel_cb, question->cancellable);
+    g_output_stream_writev_all_async(
+        g_io_stream_get_output_stream(G_IO_STREAM(question->connection)), question->vectors, n,
         G_PRIORITY_DEFAULT, question->cancellable, answered_cb, question);
+}
+
+void
+peer_question_answer(PeerQuestion *question, MessageType type, guint32 number, const char *text)
+{
+    answer(question, type, number, text, QUESTION_MS);
+}
+
+void
+peer_question_take(PeerQuestion *question, GBytes *body)
+{
+    gsize size = body ? g_bytes_get_size(body) : 0;
+
+    if (size > MESSAGE_BODY_MAX) {
+        peer_question_answer(question, MESSAGE_REFUSED, 0, "its answer is too long to be sent");
+        return;
+    }
+    question->reply_body = body ? g_bytes_ref(body) : NULL;
+    answer(question, MESSAGE_TAKEN, (guint32)size, NULL, REPLY_MS);
 }

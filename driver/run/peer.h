@@ -50,6 +50,21 @@ const char *peer_question_get_local(const PeerQuestion *question);
 void
 peer_question_answer(PeerQuestion *question, MessageType type, guint32 number, const char *text);
 
+/** PeerReceivedFn: @question and @body: (transfer full) */
+typedef void (*PeerReceivedFn)(PeerQuestion *question, GBytes *body);
+
+/**
+ * peer_question_receive: reads the body of a parcel, for an asker who may send one
+ *
+ * @received is called later, unless the body does not come: the connection is then closed. What the
+ * bodies of all questions take at a time is bounded: FALSE when there is no room for this one now,
+ * which is to be answered then.
+ */
+gboolean peer_question_receive(PeerQuestion *question, PeerReceivedFn received);
+
+/** Answers a parcel: MESSAGE_TAKEN. @body: (nullable): MESSAGE_BODY_MAX bytes at most. */
+void peer_question_take(PeerQuestion *question, GBytes *body);
+
 /* --- the source's side: asking --- */
 
 typedef struct PeerCall PeerCall;
@@ -90,6 +105,17 @@ PeerCall *peer_call_new(const PeerWay *ways,
                         guint again_ms,
                         PeerCallFn done,
                         gpointer opaque);
+/** What follows a question: to be set before anything of the call can have happened. */
+typedef struct {
+    GBytes *body;     /* of as many bytes as the question's number, on each way, says */
+    guint answer_ms;  /* deadline for the answer, from the connection on */
+    GBytes **replied; /* set before @done is called: the body of a MESSAGE_TAKEN */
+} PeerParcel;
+
+/** Sends it behind the question. While the other host is at work on it, a connection that is dead
+ * is noticed within seconds. */
+void peer_call_set_parcel(PeerCall *call, const PeerParcel *parcel);
+
 /** Gives it up; @done is not called any more. NULL is fine. */
 void peer_call_cancel(PeerCall *call);
 

@@ -17,6 +17,14 @@ static const MessageType all_types[] = {
     MESSAGE_RUNNING, MESSAGE_OVER,   MESSAGE_RETURNED,
 };
 
+/* With a body, of a known kind or not. */
+static const MessageType with_body[] = {
+    MESSAGE_PARCEL_BITMAPS,
+    MESSAGE_PARCEL_CHECKPOINTS,
+    MESSAGE_PARCEL_LAST,
+    MESSAGE_TAKEN,
+};
+
 static void
 test_round_trip(void)
 {
@@ -78,6 +86,50 @@ test_header_bytes(void)
                 g_assert_cmpuint(length, ==, 99);
             }
         }
+    }
+}
+
+/* The number of others may be anything; that of these says how much follows. */
+static void
+test_body(void)
+{
+    static const struct {
+        guint32 number;
+        gboolean valid;
+    } cases[] = {
+        {0, TRUE},
+        {1, TRUE},
+        {MESSAGE_BODY_MAX, TRUE},
+        {MESSAGE_BODY_MAX + 1, FALSE},
+        {G_MAXINT32, FALSE},
+        {G_MAXUINT32, FALSE},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(with_body); i++) {
+        for (gsize j = 0; j < G_N_ELEMENTS(cases); j++) {
+            Message out = {.type = with_body[i], .number = cases[j].number, .secret = secret};
+            Message in = {.number = 77};
+            g_autoptr(GBytes) bytes = message_encode(&out);
+            g_autoptr(GError) error = NULL;
+            gsize length = 99;
+            gboolean ok =
+                message_decode_header(g_bytes_get_data(bytes, NULL), &in, &length, &error);
+
+            g_assert_cmpint(ok, ==, cases[j].valid);
+            g_assert_cmpuint(in.number, ==, ok ? cases[j].number : 77);
+            g_assert_cmpuint(length, ==, ok ? 0 : 99);
+            if (ok)
+                g_assert_cmpuint(message_get_body_length(&in), ==, cases[j].number);
+            else
+                g_assert_error(error, MESSAGE_ERROR, MESSAGE_ERROR_INVALID);
+        }
+        g_assert_cmpint(message_is_parcel(with_body[i]), ==, with_body[i] != MESSAGE_TAKEN);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(all_types); i++) {
+        Message message = {.type = all_types[i], .number = G_MAXUINT32};
+
+        g_assert_false(message_is_parcel(all_types[i]));
+        g_assert_cmpuint(message_get_body_length(&message), ==, 0);
     }
 }
 
@@ -175,6 +227,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/message/round-trip", test_round_trip);
     g_test_add_func("/message/header-bytes", test_header_bytes);
+    g_test_add_func("/message/body", test_body);
     g_test_add_func("/message/text", test_text);
     g_test_add_func("/message/subject", test_subject);
     g_test_add_func("/message/sequence", test_sequence);
