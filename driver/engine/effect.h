@@ -46,8 +46,9 @@ typedef enum {
     /* Source: QMP migrate with resume to port `number` of the path that answered. Ends in QEMU's
      * events or EVENT_RESUME_FAILED. */
     EFFECT_RESUME,
-    /* Destination: QMP migrate-recover on port `number`, or a fresh one if that is 0. Ends in
-     * EVENT_ARMED or EVENT_ARM_FAILED. */
+    /* Destination: QMP migrate-recover on port `number`, or a fresh one if that is 0. Each
+     * port that is tried is told first, with EVENT_ARMING; ends in EVENT_ARMED or
+     * EVENT_ARM_FAILED. */
     EFFECT_ARM,
     /* Destination: call libvirt's Finish in place of the client, which has not. */
     EFFECT_FINISH,

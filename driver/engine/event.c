@@ -48,6 +48,7 @@ static const char *const names[EVENT_LAST] = {
     [EVENT_PEER_ENDED] = "peer-ended",
     [EVENT_PEER_RETURN] = "peer-return",
     [EVENT_PEER_RETURNED] = "peer-returned",
+    [EVENT_ARMING] = "arming",
     [EVENT_ARMED] = "armed",
     [EVENT_ARM_FAILED] = "arm-failed",
     [EVENT_ARMED_ELSEWHERE] = "armed-elsewhere",

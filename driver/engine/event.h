@@ -61,6 +61,7 @@ typedef enum {
     EVENT_PEER_RETURNED,     /* ... and the answer: it did not and never will */
 
     /* what became of an effect */
+    EVENT_ARMING,     /* number: the port that QEMU is told to listen on next */
     EVENT_ARMED,      /* number: the port QEMU listens on now */
     EVENT_ARM_FAILED, /* text: the error */
     /* QEMU listens where the source that asks cannot reach it; number: the port, 0: as it did */

@@ -28,6 +28,7 @@ struct Session {
     gboolean arm_asked;         /* destination: the source waits for an answer */
     guint arm_port;             /* ... and wants QEMU to listen on this port; 0: any */
     gboolean arming;            /* destination: QEMU is being told to listen */
+    guint arming_port;          /* ... on this port, as far as is known; 0: on none yet */
     guint armed_port;           /* destination: where QEMU listens; 0: nowhere */
     gboolean armed_used;        /* ... and the source has been told */
     gboolean finish_called;     /* destination: somebody starts the guest */

@@ -95,7 +95,8 @@ session_remember(const Session *session, SessionMemory *memory)
         .started = session->started,
         .untold = session->untold,
         .unsettled = session->unsettled,
-        .armed_port = session->armed_port,
+        .arming = session->arming_port != 0,
+        .armed_port = session->arming_port ? session->arming_port : session->armed_port,
         .pauses = session->pauses,
         .recoveries = session->recoveries,
         .attempts = session->attempts,
@@ -346,6 +347,7 @@ enter_paused(Session *session, MigrationState from)
         /* At once, asked or not: later QEMU's main loop may be waiting for a missing page, and a
          * daemon that was restarted meanwhile could not reach it any more. */
         session->arming = FALSE;
+        session->arming_port = 0;
         session_arm(session, session->arm_asked ? session->arm_port : 0);
     } else if (from == STATE_POSTCOPY_ACTIVE) {
         session_ask(session);
@@ -415,6 +417,8 @@ session_attend(Session *session)
     case STATE_POSTCOPY_PAUSED:
         if (session->role == ROLE_SOURCE)
             session_ask(session);
+        else if (!session->armed_port)
+            session_arm(session, 0);
         break;
     default:
         break;

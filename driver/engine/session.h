@@ -74,6 +74,7 @@ typedef struct {
     gboolean started;
     gboolean untold;
     gboolean unsettled;
+    gboolean arming; /* QEMU is being told of the port, and may listen there already */
     guint armed_port;
     guint pauses;
     guint recoveries;

@@ -258,7 +258,7 @@ arm(Session *session, const Event *event)
 {
     session->wanted = TRUE;
     session->changed = TRUE;
-    if (session->armed_port && !session->armed_used &&
+    if (session->armed_port && !session->armed_used && !session->arming &&
         (event->number == 0 || event->number == session->armed_port)) {
         reply_armed(session);
         return;
@@ -293,10 +293,27 @@ arm_after_break(Session *session, const Event *event)
     session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
 }
 
+/* Known before QEMU is told, so that a daemon that is killed before it has the answer leaves it
+ * behind: QEMU's main loop may wait for a page by then, and answer nobody who would ask. */
+static void
+arming(Session *session, const Event *event)
+{
+    session->arming_port = event->number;
+    session->changed = TRUE;
+}
+
+static void
+end_arming(Session *session)
+{
+    session->arming = FALSE;
+    session->changed |= session->arming_port != 0;
+    session->arming_port = 0;
+}
+
 static void
 armed(Session *session, const Event *event)
 {
-    session->arming = FALSE;
+    end_arming(session);
     session->armed_port = event->number;
     session->armed_used = FALSE;
     session->changed = TRUE;
@@ -314,7 +331,7 @@ static void
 armed_elsewhere(Session *session, const Event *event)
 {
     if (event->number) {
-        session->arming = FALSE;
+        end_arming(session);
         session->armed_port = event->number;
         session->changed = TRUE;
     }
@@ -326,7 +343,7 @@ armed_elsewhere(Session *session, const Event *event)
 static void
 arm_failed(Session *session, const Event *event)
 {
-    session->arming = FALSE;
+    end_arming(session);
     if (!session->arm_asked)
         return;
     /* It listens where it did before: better than nothing. Unless that has been tried: then it may
@@ -546,6 +563,7 @@ const Transition transitions[] = {
     { DESTINATION, S(COMPLETED),          EVENT_PEER_RECOVER,                STATE_SAME,                   reply_completed },
     { DESTINATION, S(FAILED) | S(CANCELLED),
                                           EVENT_PEER_RECOVER,                STATE_SAME,                   reply_over },
+    { DESTINATION, POSTCOPY,              EVENT_ARMING,                      STATE_SAME,                   arming },
     { DESTINATION, POSTCOPY,              EVENT_ARMED,                       STATE_SAME,                   armed },
     { DESTINATION, POSTCOPY,              EVENT_ARMED_ELSEWHERE,             STATE_SAME,                   armed_elsewhere },
     { DESTINATION, POSTCOPY,              EVENT_ARM_FAILED,                  STATE_SAME,                   arm_failed },

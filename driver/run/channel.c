@@ -23,6 +23,7 @@
 /* Linux' numbers (net/tcp_states.h), which <netinet/tcp.h> has too but not beside <linux/tcp.h>. */
 #define STATE_TCP_ESTABLISHED 1
 #define STATE_TCP_SYN_SENT    2
+#define STATE_TCP_LISTEN      10
 
 /* A probe a second, after a second of silence. The count is left high: it is the watchdog that
  * decides, and a peer that is merely stopped answers probes. */
@@ -32,7 +33,7 @@
 /* What Linux does where nobody has asked for more: hours. */
 #define KEEPALIVE_BORNE_S 7200
 
-typedef void (*ConnectionFn)(int fd, const struct tcp_info *info, gpointer opaque);
+typedef void (*SocketFn)(int fd, const struct tcp_info *info, gpointer opaque);
 
 static guint16
 get_port(const struct sockaddr_storage *address)
@@ -44,21 +45,27 @@ get_port(const struct sockaddr_storage *address)
     return 0;
 }
 
-/* Whether the socket is a TCP connection of the migration, made or being made. */
+/* Whether the socket is one of TCP's, and what TCP knows of it. */
 static gboolean
-is_of_channel(int fd, const Channel *channel, struct tcp_info *info)
+is_of_tcp(int fd, struct tcp_info *info)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof(address);
     int protocol = 0;
-    int rc;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &(socklen_t){sizeof(protocol)}) < 0 ||
         protocol != IPPROTO_TCP)
         return FALSE;
     memset(info, 0, sizeof(*info));
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &(socklen_t){sizeof(*info)}) < 0)
-        return FALSE;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &(socklen_t){sizeof(*info)}) == 0;
+}
+
+/* Whether it is a connection of the migration, made or being made. */
+static gboolean
+is_of_channel(int fd, const Channel *channel, const struct tcp_info *info)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+    int rc;
+
     if (info->tcpi_state != STATE_TCP_ESTABLISHED && info->tcpi_state != STATE_TCP_SYN_SENT)
         return FALSE;
     /* Not getpeername(): that knows no peer while the connection is still being made. SO_PEERNAME
@@ -112,9 +119,11 @@ open_process(const Channel *channel)
     return pidfd;
 }
 
-/* Calls @fn for a duplicate of each connection of the channel. */
+/* Calls @fn for a duplicate of each of QEMU's TCP sockets.
+ * @hidden: (out): whether there are sockets that we may not have */
 static gboolean
-foreach_connection(const Channel *channel, ConnectionFn fn, gpointer opaque, GError **error)
+foreach_socket(
+    const Channel *channel, SocketFn fn, gpointer opaque, gboolean *hidden, GError **error)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/fd", channel->pid);
     int pidfd = open_process(channel);
@@ -134,9 +143,11 @@ foreach_connection(const Channel *channel, ConnectionFn fn, gpointer opaque, GEr
         if (n < 7 || strncmp(target, "socket:", 7) != 0)
             continue;
         fd = (int)syscall(SYS_pidfd_getfd, pidfd, atoi(entry->d_name), 0);
-        if (fd < 0)
+        if (fd < 0) {
+            *hidden |= errno == EPERM;
             continue;
-        if (is_of_channel(fd, channel, &info))
+        }
+        if (is_of_tcp(fd, &info))
             fn(fd, &info, opaque);
         close(fd);
     }
@@ -145,6 +156,31 @@ foreach_connection(const Channel *channel, ConnectionFn fn, gpointer opaque, GEr
     if (dir)
         closedir(dir);
     return ok;
+}
+
+typedef struct {
+    const Channel *channel;
+    SocketFn fn;
+    gpointer opaque;
+} Connections;
+
+static void
+take_connection(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    const Connections *connections = opaque;
+
+    if (is_of_channel(fd, connections->channel, info))
+        connections->fn(fd, info, connections->opaque);
+}
+
+/* Likewise for each connection of the channel. */
+static gboolean
+foreach_connection(const Channel *channel, SocketFn fn, gpointer opaque, GError **error)
+{
+    Connections connections = {channel, fn, opaque};
+    gboolean hidden = FALSE;
+
+    return foreach_socket(channel, take_connection, &connections, &hidden, error);
 }
 
 static void
@@ -272,4 +308,32 @@ channel_find_local(const Channel *channel)
 
     foreach_connection(channel, find_local, &host, NULL);
     return host;
+}
+
+typedef struct {
+    guint16 port;
+    gboolean found;
+} Listener;
+
+static void
+find_listener(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    Listener *listener = opaque;
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+
+    if (info->tcpi_state == STATE_TCP_LISTEN &&
+        getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+        get_port(&address) == listener->port)
+        listener->found = TRUE;
+}
+
+gboolean
+channel_may_listen(const Channel *channel, guint16 port)
+{
+    Listener listener = {.port = port};
+    gboolean hidden = FALSE;
+
+    return !channel->pid || !foreach_socket(channel, find_listener, &listener, &hidden, NULL) ||
+           hidden || listener.found;
 }

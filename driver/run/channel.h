@@ -65,5 +65,16 @@ guint channel_break(const Channel *channel);
  */
 void channel_hasten(const Channel *channel, gboolean hasten);
 
+/**
+ * channel_may_listen:
+ * @port: where QEMU was told to listen for a recovery
+ *
+ * Returns: FALSE when it certainly does not: somebody else may have the port, and the source's
+ * QEMU, which makes sure of nothing when it resumes (postcopy_do_resume(),
+ * migration/migration.c, 10.0), would send the guest's memory there. TRUE also where QEMU cannot be
+ * looked into.
+ */
+gboolean channel_may_listen(const Channel *channel, guint16 port);
+
 /** channel_bear: nor may the kernel break it for its silence, while there is nothing to send. */
 void channel_bear(const Channel *channel);

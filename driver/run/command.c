@@ -368,20 +368,23 @@ get_any(void)
     return "::";
 }
 
+/* The engine knows of the port, and so does the journal, before QEMU does. */
 static gboolean
-arm_at(const Migration *migration, const char *host, guint16 port, GError **error)
+arm_at(Migration *migration, const char *host, guint16 port, GError **error)
 {
     g_autofree char *uri = format_uri(host, port);
     g_autofree char *quoted = qmp_quote(uri);
     g_autofree char *arguments = g_strdup_printf("{\"uri\":%s}", quoted);
-    g_autofree char *reply = qmp_oob(migration, "migrate-recover", arguments, error);
+    g_autofree char *reply = NULL;
 
+    migration_tell(migration, EVENT_ARMING, port, NULL);
+    reply = qmp_oob(migration, "migrate-recover", arguments, error);
     return reply != NULL;
 }
 
 /* Tries the ports from the top, where libvirt comes last. 0 with @error set if none will do. */
 static guint16
-arm_anywhere(const Migration *migration, const char *host, GError **error)
+arm_anywhere(Migration *migration, const char *host, GError **error)
 {
     guint attempts = 0;
     guint16 min, max;
@@ -424,6 +427,7 @@ arm_done(Command *command)
     Migration *migration = command->migration;
     PeerQuestion *question = migration->question;
 
+    g_clear_pointer(&migration->arming_host, g_free);
     if (!command->port) {
         migration_step(migration, EVENT_ARM_FAILED, 0, command->error->message);
         return;
@@ -440,6 +444,8 @@ arm_done(Command *command)
 void
 command_arm(Migration *migration, const char *host, guint16 port)
 {
+    g_free(migration->arming_host);
+    migration->arming_host = g_strdup(host);
     start(migration,
           &(Command){.lane = COMMAND_OOB, .run = run_arm, .done = arm_done, .port = port}, host);
 }

@@ -208,18 +208,10 @@ tell_done(
 /* Not only where memory may go: a client who waits for the destination on one network is not to
  * wait for the return of another. */
 static void
-tell_peer(Migration *migration)
+tell_everywhere(Migration *migration, MessageType type, PeerCallFn done)
 {
     if (migration->paths->len > 0)
-        call_peer(migration, migration->paths->len, 0, MESSAGE_PAUSED, tell_done);
-}
-
-/* Likewise: somebody waits there for this. */
-static void
-tell_ended(Migration *migration)
-{
-    if (migration->paths->len > 0)
-        call_peer(migration, migration->paths->len, 0, MESSAGE_ENDED, ask_done);
+        call_peer(migration, migration->paths->len, 0, type, done);
 }
 
 static gboolean
@@ -229,7 +221,7 @@ tell_again_cb(gpointer opaque)
 
     /* Until a person says otherwise; the timer is the state's, so it ends with the pause. */
     if (is_operators(migration))
-        tell_peer(migration);
+        tell_everywhere(migration, MESSAGE_PAUSED, tell_done);
     return G_SOURCE_REMOVE;
 }
 
@@ -280,8 +272,8 @@ noted_done(
 static void
 tell_ending(Migration *migration)
 {
-    if (migration->paths->len > 0 && !migration->call)
-        call_peer(migration, migration->paths->len, 0, MESSAGE_ENDING, noted_done);
+    if (!migration->call)
+        tell_everywhere(migration, MESSAGE_ENDING, noted_done);
 }
 
 static gboolean
@@ -379,8 +371,6 @@ finish(Migration *migration, GThreadFunc fn)
     migration_unref(migration);
 }
 
-static gboolean state_timer_cb(gpointer opaque);
-
 /* --- turns --- */
 
 static Turns *
@@ -456,9 +446,14 @@ arm(Migration *migration, guint port)
     command_arm(migration, host, (guint16)port);
 }
 
+/* QEMU may have been told to listen and not have done so: channel.h. */
 static void
 reply_armed(Migration *migration, guint port)
 {
+    if (!channel_may_listen(&migration->channel, (guint16)port)) {
+        reply(migration, MESSAGE_REFUSED, 0, "the destination's QEMU does not listen yet");
+        return;
+    }
     migration->channel.port = (guint16)port;
     reply(migration, MESSAGE_ARMED, port, NULL);
 }
@@ -546,13 +541,13 @@ execute(Migration *migration, const Effect *effect)
                  effect->type == EFFECT_ASK_RUNNING ? MESSAGE_ASK_RUNNING : MESSAGE_RETURN);
         break;
     case EFFECT_TELL_PEER:
-        tell_peer(migration);
+        tell_everywhere(migration, MESSAGE_PAUSED, tell_done);
         break;
     case EFFECT_TELL_ENDING:
         tell_ending(migration);
         break;
     case EFFECT_TELL_ENDED:
-        tell_ended(migration);
+        tell_everywhere(migration, MESSAGE_ENDED, ask_done);
         break;
     case EFFECT_RESUME:
         resume(migration, effect->number);

@@ -81,6 +81,7 @@ struct Migration {
     char *listen_host;      /* the one that recoveries may listen on; NULL: any */
     char *local_host;       /* this host's end of the channel; NULL: unknown */
     char *armed_host;       /* where QEMU listens; NULL: everywhere, or nowhere */
+    char *arming_host;      /* where it is being told to; NULL: everywhere, or it is not */
     PeerQuestion *question; /* the one to be answered */
     guint32 sequence;       /* of the last question, asked or answered; 0: none */
     GArray *waits;          /* of MigrationWait */

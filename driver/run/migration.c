@@ -116,6 +116,7 @@ migration_unref(Migration *migration)
     g_free(migration->listen_host);
     g_free(migration->local_host);
     g_free(migration->armed_host);
+    g_free(migration->arming_host);
     g_free(migration->id);
     g_free(migration->name);
     g_free(migration);
@@ -181,6 +182,7 @@ migration_record(Migration *migration, JournalRecord *record)
     g_autoptr(GStrvBuilder) hosts = g_strv_builder_new();
     g_autoptr(GStrvBuilder) names = g_strv_builder_new();
     guint n_ways = migration_count_ways(migration);
+    const char *armed_host;
 
     for (guint i = 0; i < migration->paths->len; i++)
         g_strv_builder_add(i < n_ways ? hosts : names,
@@ -194,7 +196,6 @@ migration_record(Migration *migration, JournalRecord *record)
         .names = g_strv_builder_end(names),
         .hosts = g_strv_builder_end(hosts),
         .listen_host = g_strdup(migration->listen_host ? migration->listen_host : ""),
-        .armed_host = g_strdup(migration->armed_host ? migration->armed_host : ""),
         .peer_boot = g_strdup(migration->peer_boot ? migration->peer_boot : ""),
         .peer_port = migration->peer_port,
         .channel_port = migration->channel.port,
@@ -204,6 +205,8 @@ migration_record(Migration *migration, JournalRecord *record)
     };
     migration_get_secret(migration, &record->secret);
     session_remember(migration->session, &record->memory);
+    armed_host = record->memory.arming ? migration->arming_host : migration->armed_host;
+    record->armed_host = g_strdup(armed_host ? armed_host : "");
 }
 
 /* For a source that asks when the session is forgotten. It keeps the guest that may have run here,

@@ -261,6 +261,17 @@ take_question(Migration *migration, PeerQuestion *question)
     migration->question = question;
 }
 
+/* A daemon that was killed may have noted a port that QEMU was never told. */
+static gboolean
+may_listen(const Migration *migration)
+{
+    SessionMemory memory;
+
+    session_remember(migration->session, &memory);
+    return !memory.armed_port ||
+           channel_may_listen(&migration->channel, (guint16)memory.armed_port);
+}
+
 /* QEMU is to listen where the question came in: that way it can be reached. */
 static void
 ask_recover(Migration *migration, PeerQuestion *question)
@@ -275,7 +286,8 @@ ask_recover(Migration *migration, PeerQuestion *question)
         return;
     }
     take_question(migration, question);
-    if (migration->armed_host && g_strcmp0(migration->armed_host, local) != 0)
+    if ((migration->armed_host && g_strcmp0(migration->armed_host, local) != 0) ||
+        !may_listen(migration))
         migration_step(migration, EVENT_ARMED_ELSEWHERE, 0, NULL);
     migration_step(migration, EVENT_PEER_RECOVER, peer_question_get(question)->number, NULL);
 }

@@ -186,14 +186,22 @@ keep_unfinished(JournalRecord *record)
     record->memory.finish_called = FALSE;
 }
 
+/* Known at once, since the source may ask before libvirt has its monitor back. */
+static pid_t
+find_process(const JournalRecord *record)
+{
+    g_autofree char *path = statusfile_get_path(geteuid() == 0, record->name);
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) ? statusfile_get_pid(text) : 0;
+}
+
 /* A guest whose Finish was called in precopy, and whose QEMU has ended while nobody looked, may
  * have run, and its source must not go on with what was before. One that libvirt kills has not. */
 static void
 doubt_unfinished(JournalRecord *record)
 {
-    g_autofree char *path = statusfile_get_path(geteuid() == 0, record->name);
-    g_autofree char *text = NULL;
-    pid_t pid = g_file_get_contents(path, &text, NULL, NULL) ? statusfile_get_pid(text) : 0;
+    pid_t pid = find_process(record);
 
     if (pid && kill(pid, 0) == 0)
         return;
@@ -218,8 +226,10 @@ restore_one(JournalRecord *record, gpointer opaque)
     else if (record->role == ROLE_DESTINATION && record->memory.finish_called)
         doubt_unfinished(record);
     migration = migration_restore(record, uuid, policy ? policy : defaults);
-    if (migration)
-        g_ptr_array_add(opaque, g_steal_pointer(&migration));
+    if (!migration)
+        return;
+    migration_set_channel(migration, find_process(record), 0);
+    g_ptr_array_add(opaque, g_steal_pointer(&migration));
 }
 
 /* Read by restore_read(), until they are taken up. */

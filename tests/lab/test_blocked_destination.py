@@ -7,49 +7,11 @@ switchover, while libvirt starts the guest there. To have it every time, the des
 and then the source's QEMU are stopped at that moment, and the main loop is sent for a page over a
 monitor that libvirt does not know.
 """
-import json
-import socket
-
 import pytest
 
 from holdfast_lab import wait
-from holdfast_lab.guest import Guest
+from holdfast_lab.monitored import MonitoredGuest
 from holdfast_lab.network import DATA_PORTS
-
-MONITOR = "/run/{name}.qmp"
-COMMANDLINE = """\
-  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-    <qemu:arg value='-qmp'/>
-    <qemu:arg value='unix:{path},server=on,wait=off'/>
-  </qemu:commandline>
-</domain>
-"""
-
-
-class MonitoredGuest(Guest):
-    """A guest with one more monitor."""
-
-    @property
-    def monitor(self):
-        return MONITOR.format(name=self.name)
-
-    def xml(self, **changes):
-        xml = super().xml(**changes)
-        return xml.replace("</domain>\n", COMMANDLINE.format(path=self.monitor))
-
-    def occupy(self, host):
-        """Has the main loop read all of the memory, and so wait for the first missing page."""
-        with socket.socket(socket.AF_UNIX) as s:
-            s.connect(host.path(self.monitor))
-            for command, arguments in (
-                    ("qmp_capabilities", {}),
-                    ("pmemsave", {"val": 0, "size": self.memory << 20, "filename": "/dev/null"})):
-                s.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-            qemu = host.qemu(self.name)
-            # Blocked, and not in a system call: in a page fault.
-            wait(lambda: open(f"/proc/{qemu.pid}/syscall", encoding="ascii").read()
-                 .startswith("-1 "), 30, "QEMU's main loop to wait for a page")
-
 
 def unanswered(host):
     """The in-band commands that libvirt waits for: at most one."""

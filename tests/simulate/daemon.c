@@ -222,6 +222,15 @@ daemon_hear_end(World *world, MigrationRole host)
     calls_hear_qemu(world, host);
 }
 
+/* channel_may_listen() */
+gboolean
+daemon_may_listen(const World *world, guint port)
+{
+    const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
+
+    return !qemu->alive || qemu->listen_port == port;
+}
+
 /* --- the watchdog: watchdog.c --- */
 
 static void

@@ -29,6 +29,8 @@ gboolean daemon_dies_here(World *world, MigrationRole host);
 MigrationState daemon_get_state(const World *world, MigrationRole host);
 gboolean daemon_holds(const World *world, MigrationRole host);
 gboolean daemon_is_settled(const World *world, MigrationRole host);
+/** Whether the destination's QEMU listens there, or cannot be looked into. */
+gboolean daemon_may_listen(const World *world, guint port);
 
 /* what the world tells it */
 void daemon_hear_qemu(World *world, MigrationRole host, EventType type);

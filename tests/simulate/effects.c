@@ -125,6 +125,9 @@ arm_job(World *world, const ClockArgs *args)
         port = world->qemu[ROLE_DESTINATION].listen_port == HOLDFAST_RECOVER_PORT
                    ? HOLDFAST_RECOVER_PORT - 1
                    : HOLDFAST_RECOVER_PORT;
+    daemon_step(world, ROLE_DESTINATION, EVENT_ARMING, port); /* arm_at() */
+    if (is_stale(world, args))
+        return;
     if (qemu_migrate_recover(world, port))
         daemon_post(world, ROLE_DESTINATION, EVENT_ARMED, port);
     else
@@ -230,7 +233,11 @@ execute_reply(World *world, MigrationRole host, const Effect *effect)
     Daemon *daemon = &world->daemon[host];
 
     switch (effect->type) {
-    case EFFECT_REPLY_ARMED:
+    case EFFECT_REPLY_ARMED: /* reply_armed() */
+        if (!daemon_may_listen(world, effect->number)) {
+            peers_answer(world, EVENT_PEER_REFUSED, 0);
+            return TRUE;
+        }
         daemon->channel_port = effect->number;
         peers_answer(world, EVENT_PEER_ARMED, effect->number);
         return TRUE;

@@ -120,6 +120,7 @@ static void
 question_cb(World *world, const ClockArgs *args)
 {
     Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+    SessionMemory memory;
 
     if (!network_carries(world, args->number, ROLE_SOURCE)) {
         if (is_current(world, args))
@@ -145,6 +146,10 @@ question_cb(World *world, const ClockArgs *args)
         daemon->sequence = args->generation;
         daemon->question = args->generation;
         daemon->question_path = args->number;
+        session_remember(daemon->session, &memory);
+        if (args->generation % KINDS == QUESTION_RECOVER && memory.armed_port &&
+            !daemon_may_listen(world, memory.armed_port)) /* ask_recover() */
+            daemon_step(world, ROLE_DESTINATION, EVENT_ARMED_ELSEWHERE, 0);
         daemon_step(world, ROLE_DESTINATION, questions[args->generation % KINDS], 0);
     }
 }

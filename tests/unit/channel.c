@@ -280,6 +280,35 @@ test_break_connecting(void)
     close(listening);
 }
 
+/* A port is listened on, or not; one that is only connected to is not. */
+static void
+test_may_listen(void)
+{
+    Channel channel = {.pid = getpid(), .role = ROLE_DESTINATION};
+    guint fds = loop_count_fds();
+    int source, destination;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(families); i++) {
+        guint16 port;
+        int listening = ends_listen(families[i], 1, &port);
+
+        if (listening < 0)
+            continue;
+        g_assert_true(channel_may_listen(&channel, port));
+        close(listening);
+        g_assert_false(channel_may_listen(&channel, port));
+    }
+    ends_pair(AF_INET, &source, &destination, &channel.port);
+    g_assert_false(channel_may_listen(&channel, channel.port));
+    close(source);
+    close(destination);
+    /* Who is not known, or gone, cannot be looked into. */
+    g_assert_true(channel_may_listen(&(Channel){.role = ROLE_DESTINATION}, channel.port));
+    channel.started = 1;
+    g_assert_true(channel_may_listen(&channel, channel.port));
+    g_assert_cmpuint(loop_count_fds(), ==, fds);
+}
+
 /* --- other processes --- */
 
 static void
@@ -420,6 +449,7 @@ main(int argc, char **argv)
         puts("1..0 # SKIP no pidfd here");
         return 0;
     }
+    g_test_add_func("/channel/may-listen", test_may_listen);
     g_test_add_func("/channel/both-roles", test_both_roles);
     g_test_add_func("/channel/own-end", test_own_end);
     g_test_add_func("/channel/keepalive-of-others", test_keepalive_of_others);

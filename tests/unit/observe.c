@@ -1,6 +1,6 @@
 /*
- * observe.c: a source asks whether the guest of a precopy migration was started, when the
- * destination has forgotten the migration
+ * observe.c: what a source asks: whether the guest of a precopy migration was started, when the
+ * destination has forgotten the migration; and where to resume
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -8,9 +8,11 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "doubles/world.h"
 #include "run/migration-priv.h"
+#include "stock/qmp.h"
 #include "util/boot.h"
 
 #define OTHER_BOOT "1c9d4b9e-6a3a-4c0e-9a55-2f0c7f1e0001"
@@ -187,6 +189,127 @@ test_restarted(void)
     host_end();
 }
 
+/* --- where to resume --- */
+
+static struct {
+    GMutex lock;
+    GSocketListener *listener; /* the destination's QEMU really listens; or NULL */
+    guint refusals;            /* of so many ports */
+    guint noted;               /* how often the journal knew of a port when QEMU was told of it */
+    guint resumed_at;          /* where the source's QEMU was told to resume; 0: it was not */
+} qemu;
+
+static void
+find_armed(JournalRecord *record, gpointer opaque)
+{
+    if (record->role == ROLE_DESTINATION)
+        *(guint *)opaque = record->memory.armed_port;
+}
+
+static char *
+listen_at(guint16 port, GError **error)
+{
+    guint noted = 0;
+
+    journal_read_all(host.journal, find_armed, &noted);
+    g_assert_cmpuint(noted, ==, port);
+    qemu.noted++;
+    if (qemu.refusals > 0) {
+        qemu.refusals--;
+        g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND, "GenericError: the address is in use");
+        return NULL;
+    }
+    if (qemu.listener)
+        g_assert_true(g_socket_listener_add_inet_port(qemu.listener, port, NULL, NULL));
+    return g_strdup("{\"return\": {}}");
+}
+
+static char *
+on_command(const char *domain, const char *command, const char *arguments, GError **error)
+{
+    const char *port = strrchr(arguments ? arguments : command, ':');
+    g_autofree char *reply = NULL;
+
+    g_mutex_lock(&qemu.lock);
+    if (g_str_equal(command, "migrate-recover")) {
+        reply = listen_at((guint16)g_ascii_strtoull(port + 1, NULL, 10), error);
+    } else {
+        port = strstr(command, "tcp:127.0.0.1:");
+        if (port)
+            qemu.resumed_at = (guint)g_ascii_strtoull(port + strlen("tcp:127.0.0.1:"), NULL, 10);
+        reply = g_strdup("{\"return\": {}}");
+    }
+    g_mutex_unlock(&qemu.lock);
+    return g_steal_pointer(&reply);
+}
+
+static Migration *
+pause_one(MigrationRole role, const Secret *secret)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Migration *migration = migration_start(role, NULL, world_domain(role), "guest", policy, 0);
+    char *hosts[] = {(char *)"127.0.0.1", NULL};
+
+    migration_set_secret(migration, secret);
+    if (role == ROLE_SOURCE)
+        migration_set_destination(migration, "b.example", hosts, host.port);
+    else /* its sockets are this process's */
+        migration_set_channel(migration, getpid(), 0);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    return migration;
+}
+
+static guint
+get_resumed(void)
+{
+    guint port;
+
+    g_mutex_lock(&qemu.lock);
+    port = qemu.resumed_at;
+    g_mutex_unlock(&qemu.lock);
+    return port;
+}
+
+static guint
+count_attempts(Migration *migration)
+{
+    g_autoptr(Status) status = migration_get_status(migration);
+
+    return status->attempts;
+}
+
+/* Each port is in the journal before QEMU is told of it. One that QEMU does not listen on, whatever
+ * it has answered, may be somebody else's: the source is not sent there. */
+static void
+test_listens(void)
+{
+    Migration *source, *destination;
+    Secret secret;
+
+    secret_make(&secret);
+    host_begin();
+    world_set_qemu(on_command);
+    qemu.refusals = 2;
+    destination = pause_one(ROLE_DESTINATION, &secret);
+    source = pause_one(ROLE_SOURCE, &secret);
+    while (count_attempts(source) < 2)
+        world_settle();
+    g_assert_cmpuint(get_resumed(), ==, 0);
+
+    g_mutex_lock(&qemu.lock);
+    g_assert_cmpuint(qemu.noted, >, 3);
+    qemu.listener = g_socket_listener_new();
+    g_mutex_unlock(&qemu.lock);
+    while (!get_resumed())
+        world_settle();
+    g_socket_listener_close(qemu.listener);
+    g_clear_object(&qemu.listener);
+    world_drop(source);
+    world_drop(destination);
+    host_end();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -195,5 +318,6 @@ main(int argc, char **argv)
     g_test_add_func("/observe/arrived", test_arrived);
     g_test_add_func("/observe/doubtful", test_doubtful);
     g_test_add_func("/observe/restarted", test_restarted);
+    g_test_add_func("/observe/listens", test_listens);
     return g_test_run();
 }

@@ -32,13 +32,19 @@ find_effect(const Paused *paused, EffectType type)
 }
 
 static void
-begin(Paused *paused, MigrationRole role)
+make(Paused *paused, MigrationRole role)
 {
     g_autoptr(Policy) policy = policy_default();
 
     paused->effects = g_array_new(FALSE, FALSE, sizeof(Effect));
     paused->session = session_new(role, "id", "uuid", "guest", policy, 7, 0);
     session_set_peer(paused->session, "b.example", 2);
+}
+
+static void
+begin(Paused *paused, MigrationRole role)
+{
+    make(paused, role);
     tell(paused, EVENT_QEMU_ACTIVE, 0, NULL);
     tell(paused, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
     tell(paused, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
@@ -86,6 +92,51 @@ test_listens_elsewhere_too_late(void)
     g_assert_cmpuint(find_effect(&b, EFFECT_ARM)->number, ==, 50000);
     tell(&b, EVENT_ARMED, 50000, NULL);
     g_assert_cmpuint(find_effect(&b, EFFECT_REPLY_ARMED)->number, ==, 50000);
+    end(&b);
+}
+
+/* The daemon is killed before it has QEMU's answer: it is found where it was told to listen. */
+static void
+test_noted_before_the_answer(void)
+{
+    Paused b, restarted;
+    SessionMemory memory;
+
+    begin(&b, ROLE_DESTINATION);
+    tell(&b, EVENT_ARMING, 49215, NULL);
+    tell(&b, EVENT_PEER_RECOVER, 0, NULL);
+    g_assert_null(find_effect(&b, EFFECT_REPLY_ARMED));
+    session_remember(b.session, &memory);
+    g_assert_cmpuint(memory.armed_port, ==, 49215);
+
+    make(&restarted, ROLE_DESTINATION);
+    session_restore(restarted.session, &memory, 0);
+    tell(&restarted, EVENT_RESTORED, 0, NULL);
+    g_assert_null(find_effect(&restarted, EFFECT_ARM));
+    tell(&restarted, EVENT_PEER_RECOVER, 0, NULL);
+    g_assert_cmpuint(find_effect(&restarted, EFFECT_REPLY_ARMED)->number, ==, 49215);
+    end(&restarted);
+
+    tell(&b, EVENT_ARM_FAILED, 0, "the port is taken");
+    session_remember(b.session, &memory);
+    g_assert_cmpuint(memory.armed_port, ==, 0);
+    end(&b);
+}
+
+/* Killed before it had chosen a port: as long as QEMU can be told, it is. */
+static void
+test_armed_after_a_restart(void)
+{
+    Paused b, restarted;
+    SessionMemory memory;
+
+    begin(&b, ROLE_DESTINATION);
+    session_remember(b.session, &memory);
+    make(&restarted, ROLE_DESTINATION);
+    session_restore(restarted.session, &memory, 0);
+    tell(&restarted, EVENT_RESTORED, 0, NULL);
+    g_assert_nonnull(find_effect(&restarted, EFFECT_ARM));
+    end(&restarted);
     end(&b);
 }
 
@@ -164,6 +215,8 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/session-told/noted-before-the-answer", test_noted_before_the_answer);
+    g_test_add_func("/session-told/armed-after-a-restart", test_armed_after_a_restart);
     g_test_add_func("/session-told/listens-elsewhere", test_listens_elsewhere);
     g_test_add_func("/session-told/listens-elsewhere-too-late", test_listens_elsewhere_too_late);
     g_test_add_func("/session-told/hint", test_hint);
