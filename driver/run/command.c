@@ -421,6 +421,14 @@ run_arm(Command *command)
         command->port = 0;
 }
 
+static gboolean
+is_recovering(const Migration *migration)
+{
+    MigrationState state = session_get_state(migration->session);
+
+    return migration_state_is_postcopy(state) && state != STATE_POSTCOPY_ACTIVE;
+}
+
 static void
 arm_done(Command *command)
 {
@@ -428,6 +436,9 @@ arm_done(Command *command)
     PeerQuestion *question = migration->question;
 
     g_clear_pointer(&migration->arming_host, g_free);
+    /* It was told after the recovery had ended in another way. */
+    if (!is_recovering(migration))
+        channel_hasten(&command->channel, FALSE);
     if (!command->port) {
         migration_step(migration, EVENT_ARM_FAILED, 0, command->error->message);
         return;

@@ -404,7 +404,9 @@ execute_settle(Migration *migration, MigrationState before, EventType type)
     MigrationState now = session_get_state(migration->session);
     gboolean recovering = now == STATE_POSTCOPY_RECOVER_SETUP || now == STATE_POSTCOPY_RECOVER;
 
-    if (migration->role == ROLE_DESTINATION && now == STATE_POSTCOPY_ACTIVE && before != now)
+    /* Also what an earlier daemon has done. */
+    if (migration->role == ROLE_DESTINATION && !recovering && now != STATE_POSTCOPY_PAUSED &&
+        (before != now || type == EVENT_RESTORED))
         channel_hasten(&migration->channel, FALSE);
     /* Or somebody else is to end the pause now; the engine takes QEMU for having been told. */
     if (turns_is_waiting(get_turns(), migration) && !session_holds_callers(migration->session))

@@ -5,7 +5,11 @@
  */
 #include "run/command.h"
 
+#include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "doubles/world.h"
 #include "run/migration-priv.h"
@@ -136,11 +140,132 @@ test_dropped(void)
     end();
 }
 
+/* --- the priority of QEMU's monitors --- */
+
+/* This process is QEMU, and has the thread that serves its monitors. */
+static struct {
+    GMutex lock;
+    GCond changed;
+    pid_t thread; /* 0: not yet */
+    gboolean over;
+} monitors;
+
+static gpointer
+monitors_thread(gpointer unused)
+{
+    prctl(PR_SET_NAME, "IO mon_iothread");
+    g_mutex_lock(&monitors.lock);
+    monitors.thread = (pid_t)syscall(SYS_gettid);
+    g_cond_broadcast(&monitors.changed);
+    while (!monitors.over)
+        g_cond_wait(&monitors.changed, &monitors.lock);
+    g_mutex_unlock(&monitors.lock);
+    return NULL;
+}
+
+static GThread *
+monitors_start(void)
+{
+    GThread *thread;
+
+    monitors.over = FALSE;
+    monitors.thread = 0;
+    thread = g_thread_new("monitors", monitors_thread, NULL);
+    g_mutex_lock(&monitors.lock);
+    while (!monitors.thread)
+        g_cond_wait(&monitors.changed, &monitors.lock);
+    g_mutex_unlock(&monitors.lock);
+    qemu.said = g_string_new(NULL);
+    return thread;
+}
+
+static void
+monitors_stop(GThread *thread)
+{
+    g_string_free(qemu.said, TRUE);
+    g_mutex_lock(&monitors.lock);
+    monitors.over = TRUE;
+    g_cond_broadcast(&monitors.changed);
+    g_mutex_unlock(&monitors.lock);
+    g_thread_join(thread);
+}
+
+static Migration *
+pause_destination(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Migration *migration =
+        migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest0", policy, 0);
+
+    migration_set_channel(migration, getpid(), 0);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    world_settle();
+    return migration;
+}
+
+/* However a recovery ends, and if the daemon was restarted in it: the thread is as all others. */
+static void
+test_hastened(void)
+{
+    static const EventType ends[] = {EVENT_QEMU_POSTCOPY_ACTIVE, EVENT_QEMU_FAILED, EVENT_QEMU_GONE,
+                                     EVENT_CALL_COMPLETED, EVENT_RESTORED};
+    struct sched_param param = {.sched_priority = 1};
+    GThread *thread = monitors_start();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
+        Migration *migration;
+
+        world_start();
+        world_set_qemu(on_command);
+        migration = pause_destination();
+        if (ends[i] == EVENT_RESTORED) { /* after a recovery that nobody saw */
+            migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+            sched_setscheduler(monitors.thread, SCHED_RR, &param);
+        } else if (sched_getscheduler(monitors.thread) != SCHED_RR) {
+            g_test_message("no priority is given here");
+        }
+        migration_tell(migration, ends[i], 0, NULL);
+        world_settle();
+        g_assert_cmpint(sched_getscheduler(monitors.thread), ==, SCHED_OTHER);
+        world_drop(migration);
+        world_stop();
+    }
+    monitors_stop(thread);
+}
+
+static void
+arm_it(gpointer migration)
+{
+    command_arm(migration, NULL, 49210);
+}
+
+/* QEMU is told to listen when the recovery is over already. */
+static void
+test_hastened_too_late(void)
+{
+    GThread *thread = monitors_start();
+    Migration *migration;
+
+    world_start();
+    world_set_qemu(on_command);
+    migration = pause_destination();
+    migration_tell(migration, EVENT_QEMU_FAILED, 0, "it broke");
+    world_on_engine(arm_it, migration);
+    world_settle();
+    g_assert_cmpint(sched_getscheduler(monitors.thread), ==, SCHED_OTHER);
+    world_drop(migration);
+    world_stop();
+    monitors_stop(thread);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/command/blocked", test_blocked);
     g_test_add_func("/command/dropped", test_dropped);
+    g_test_add_func("/command/hastened", test_hastened);
+    g_test_add_func("/command/hastened-too-late", test_hastened_too_late);
     return g_test_run();
 }
