@@ -58,16 +58,14 @@ is_of_tcp(int fd, struct tcp_info *info)
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &(socklen_t){sizeof(*info)}) == 0;
 }
 
-/* Whether it is a connection of the migration, made or being made. */
+/* Whether it is at the channel's port, in whatever state. */
 static gboolean
-is_of_channel(int fd, const Channel *channel, const struct tcp_info *info)
+is_at_port(int fd, const Channel *channel)
 {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof(address);
     int rc;
 
-    if (info->tcpi_state != STATE_TCP_ESTABLISHED && info->tcpi_state != STATE_TCP_SYN_SENT)
-        return FALSE;
     /* Not getpeername(): that knows no peer while the connection is still being made. SO_PEERNAME
      * does (inet_getname(), net/ipv4/af_inet.c, Linux), but takes no more room than the address
      * needs; the port of either family is in the first bytes. */
@@ -78,6 +76,14 @@ is_of_channel(int fd, const Channel *channel, const struct tcp_info *info)
         rc = getsockname(fd, (struct sockaddr *)&address, &length);
     }
     return rc == 0 && get_port(&address) == channel->port;
+}
+
+/* Whether it is a connection of the migration, made or being made. */
+static gboolean
+is_of_channel(int fd, const Channel *channel, const struct tcp_info *info)
+{
+    return (info->tcpi_state == STATE_TCP_ESTABLISHED || info->tcpi_state == STATE_TCP_SYN_SENT) &&
+           is_at_port(fd, channel);
 }
 
 /* When a process was started, in ticks since the host was; 0: there is none. */
@@ -336,4 +342,32 @@ channel_may_listen(const Channel *channel, guint16 port)
 
     return !channel->pid || !foreach_socket(channel, find_listener, &listener, &hidden, NULL) ||
            hidden || listener.found;
+}
+
+typedef struct {
+    const Channel *channel;
+    gboolean vacant;
+} Occupants;
+
+static void
+find_occupant(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    Occupants *occupants = opaque;
+
+    /* Of a socket that listens, this is how many wait to be accepted (tcp_get_info(),
+     * net/ipv4/tcp.c, Linux). */
+    if (is_at_port(fd, occupants->channel) &&
+        (info->tcpi_state != STATE_TCP_LISTEN || info->tcpi_unacked > 0))
+        occupants->vacant = FALSE;
+}
+
+gboolean
+channel_is_vacant(const Channel *channel)
+{
+    Occupants occupants = {.channel = channel, .vacant = TRUE};
+    gboolean hidden = FALSE;
+
+    if (channel->pid && channel->port)
+        foreach_socket(channel, find_occupant, &occupants, &hidden, NULL);
+    return occupants.vacant;
 }

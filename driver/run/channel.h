@@ -55,6 +55,16 @@ gboolean channel_sample(const Channel *channel, GArray *samples, GError **error)
 guint channel_break(const Channel *channel);
 
 /**
+ * channel_is_vacant: whether QEMU at the destination has done with all that has come to the port
+ *
+ * FALSE while a connection waits there to be accepted, or one is left of which QEMU has not taken
+ * in the end. The first of a further attempt would then be taken for the second, for urgent pages,
+ * of the one before (migration_ioc_process_incoming(), migration/migration.c, QEMU 10.0). TRUE
+ * where nothing can be seen.
+ */
+gboolean channel_is_vacant(const Channel *channel);
+
+/**
  * channel_hasten: has the destination accept the connections of a recovery at once, or as ever
  *
  * QEMU 10.0's destination aborts, and the guest is lost with it, when it reads the source's order

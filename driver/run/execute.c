@@ -448,7 +448,11 @@ arm(Migration *migration, guint port)
     command_arm(migration, host, (guint16)port);
 }
 
-/* QEMU may have been told to listen and not have done so: channel.h. */
+/* QEMU may have been told to listen and not have done so: channel.h. And there is one attempt a
+ * port, for a QEMU that does not get round to the one before, and cannot be told to listen
+ * elsewhere: it would take the two for one. It counts the second connections of attempts that came
+ * to nothing, and may abort in the next one that comes to something
+ * (loadvm_postcopy_handle_resume(), migration/savevm.c, QEMU 10.0). */
 static void
 reply_armed(Migration *migration, guint port)
 {
@@ -457,7 +461,10 @@ reply_armed(Migration *migration, guint port)
         return;
     }
     migration->channel.port = (guint16)port;
-    reply(migration, MESSAGE_ARMED, port, NULL);
+    if (channel_is_vacant(&migration->channel))
+        reply(migration, MESSAGE_ARMED, port, NULL);
+    else
+        reply(migration, MESSAGE_REFUSED, 0, "QEMU there has yet to take up an earlier attempt");
 }
 
 void

@@ -385,6 +385,41 @@ test_child(void)
     close(destination);
 }
 
+/* The kernel answers for a QEMU that accepts nothing, and one that has accepted may have yet to see
+ * that the other end has left. */
+static void
+test_vacant(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(families); i++) {
+        Channel channel = {.pid = getpid(), .role = ROLE_DESTINATION};
+        int listening, connecting, accepted;
+        guint fds;
+
+        if (!has_family(families[i]))
+            continue;
+        listening = ends_listen(families[i], 2, &channel.port);
+        fds = loop_count_fds();
+        g_assert_true(channel_is_vacant(&channel));
+        connecting = ends_connect(families[i], channel.port);
+        g_assert_false(channel_is_vacant(&channel));
+        accepted = ends_accept(listening);
+        g_assert_false(channel_is_vacant(&channel));
+        close(connecting);
+        g_assert_true(ends_is_closed(accepted));
+        g_assert_false(channel_is_vacant(&channel));
+        close(accepted);
+        g_assert_true(channel_is_vacant(&channel));
+
+        /* It came and went, and nobody has looked. */
+        close(ends_connect(families[i], channel.port));
+        g_assert_false(channel_is_vacant(&channel));
+        g_assert_cmpuint(channel_break(&channel), ==, 0);
+        g_assert_cmpuint(loop_count_fds(), ==, fds);
+        close(listening);
+        g_assert_true(channel_is_vacant(&channel));
+    }
+}
+
 typedef struct {
     GMutex lock;
     GCond changed;
@@ -459,6 +494,7 @@ main(int argc, char **argv)
     g_test_add_func("/channel/break-connecting", test_break_connecting);
     g_test_add_func("/channel/no-process", test_no_process);
     g_test_add_func("/channel/number-given-again", test_number_given_again);
+    g_test_add_func("/channel/vacant", test_vacant);
     g_test_add_func("/channel/hasten", test_hasten);
     g_test_add_func("/channel/child", test_child);
     return g_test_run();
