@@ -316,58 +316,57 @@ channel_find_local(const Channel *channel)
     return host;
 }
 
+/* What is at the channel's port. */
 typedef struct {
-    guint16 port;
-    gboolean found;
-} Listener;
+    const Channel *channel;
+    gboolean listener;
+    gboolean occupant;
+} Port;
 
 static void
-find_listener(int fd, const struct tcp_info *info, gpointer opaque)
+look_at_port(int fd, const struct tcp_info *info, gpointer opaque)
 {
-    Listener *listener = opaque;
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof(address);
+    Port *port = opaque;
 
-    if (info->tcpi_state == STATE_TCP_LISTEN &&
-        getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
-        get_port(&address) == listener->port)
-        listener->found = TRUE;
+    if (!is_at_port(fd, port->channel))
+        return;
+    if (info->tcpi_state == STATE_TCP_LISTEN)
+        port->listener = TRUE;
+    /* Of a socket that listens, this is how many wait to be accepted (tcp_get_info(),
+     * net/ipv4/tcp.c, Linux). */
+    if (info->tcpi_state != STATE_TCP_LISTEN || info->tcpi_unacked > 0)
+        port->occupant = TRUE;
+}
+
+static Port
+look(const Channel *channel, guint16 port, gboolean *seen)
+{
+    Channel there = *channel;
+    Port at = {.channel = &there};
+    gboolean hidden = FALSE;
+
+    there.port = port;
+    *seen = channel->pid && port && foreach_socket(channel, look_at_port, &at, &hidden, NULL) &&
+            !hidden;
+    at.channel = NULL;
+    return at;
 }
 
 gboolean
 channel_may_listen(const Channel *channel, guint16 port)
 {
-    Listener listener = {.port = port};
-    gboolean hidden = FALSE;
+    gboolean seen;
 
-    return !channel->pid || !foreach_socket(channel, find_listener, &listener, &hidden, NULL) ||
-           hidden || listener.found;
+    return look(channel, port, &seen).listener || !seen;
 }
 
-typedef struct {
-    const Channel *channel;
-    gboolean vacant;
-} Occupants;
-
-static void
-find_occupant(int fd, const struct tcp_info *info, gpointer opaque)
+const char *
+channel_find_obstacle(const Channel *channel, guint16 port)
 {
-    Occupants *occupants = opaque;
+    gboolean seen;
+    Port at = look(channel, port, &seen);
 
-    /* Of a socket that listens, this is how many wait to be accepted (tcp_get_info(),
-     * net/ipv4/tcp.c, Linux). */
-    if (is_at_port(fd, occupants->channel) &&
-        (info->tcpi_state != STATE_TCP_LISTEN || info->tcpi_unacked > 0))
-        occupants->vacant = FALSE;
-}
-
-gboolean
-channel_is_vacant(const Channel *channel)
-{
-    Occupants occupants = {.channel = channel, .vacant = TRUE};
-    gboolean hidden = FALSE;
-
-    if (channel->pid && channel->port)
-        foreach_socket(channel, find_occupant, &occupants, &hidden, NULL);
-    return occupants.vacant;
+    if (at.occupant)
+        return "QEMU there has yet to take up an earlier attempt";
+    return at.listener || !seen ? NULL : "QEMU there does not listen yet";
 }

@@ -55,16 +55,6 @@ gboolean channel_sample(const Channel *channel, GArray *samples, GError **error)
 guint channel_break(const Channel *channel);
 
 /**
- * channel_is_vacant: whether QEMU at the destination has done with all that has come to the port
- *
- * FALSE while a connection waits there to be accepted, or one is left of which QEMU has not taken
- * in the end. The first of a further attempt would then be taken for the second, for urgent pages,
- * of the one before (migration_ioc_process_incoming(), migration/migration.c, QEMU 10.0). TRUE
- * where nothing can be seen.
- */
-gboolean channel_is_vacant(const Channel *channel);
-
-/**
  * channel_hasten: has the destination accept the connections of a recovery at once, or as ever
  *
  * QEMU 10.0's destination aborts, and the guest is lost with it, when it reads the source's order
@@ -76,8 +66,7 @@ gboolean channel_is_vacant(const Channel *channel);
 void channel_hasten(const Channel *channel, gboolean hasten);
 
 /**
- * channel_may_listen:
- * @port: where QEMU was told to listen for a recovery
+ * channel_may_listen: whether QEMU at the destination listens where it was told to
  *
  * Returns: FALSE when it certainly does not: somebody else may have the port, and the source's
  * QEMU, which makes sure of nothing when it resumes (postcopy_do_resume(),
@@ -85,6 +74,20 @@ void channel_hasten(const Channel *channel, gboolean hasten);
  * looked into.
  */
 gboolean channel_may_listen(const Channel *channel, guint16 port);
+
+/**
+ * channel_find_obstacle: why the source is not to be sent to the port now
+ *
+ * QEMU does not listen there, see channel_may_listen(), or has not done with all that has come
+ * there: a connection waits to be accepted, or one is left of which QEMU has not taken in the end.
+ * The first of a further attempt would be taken for the second, for urgent pages, of the one before
+ * (migration_ioc_process_incoming(), migration/migration.c, QEMU 10.0); QEMU counts such second
+ * connections, and may abort in a later recovery (loadvm_postcopy_handle_resume(),
+ * migration/savevm.c).
+ *
+ * Returns: a static text for the log; NULL if there is none, or nothing can be seen.
+ */
+const char *channel_find_obstacle(const Channel *channel, guint16 port);
 
 /** channel_bear: nor may the kernel break it for its silence, while there is nothing to send. */
 void channel_bear(const Channel *channel);

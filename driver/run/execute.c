@@ -448,23 +448,15 @@ arm(Migration *migration, guint port)
     command_arm(migration, host, (guint16)port);
 }
 
-/* QEMU may have been told to listen and not have done so: channel.h. And there is one attempt a
- * port, for a QEMU that does not get round to the one before, and cannot be told to listen
- * elsewhere: it would take the two for one. It counts the second connections of attempts that came
- * to nothing, and may abort in the next one that comes to something
- * (loadvm_postcopy_handle_resume(), migration/savevm.c, QEMU 10.0). */
+/* Two attempts at one port would be taken for one by a QEMU that did not get round to the first. */
 static void
 reply_armed(Migration *migration, guint port)
 {
-    if (!channel_may_listen(&migration->channel, (guint16)port)) {
-        reply(migration, MESSAGE_REFUSED, 0, "the destination's QEMU does not listen yet");
-        return;
-    }
-    migration->channel.port = (guint16)port;
-    if (channel_is_vacant(&migration->channel))
-        reply(migration, MESSAGE_ARMED, port, NULL);
-    else
-        reply(migration, MESSAGE_REFUSED, 0, "QEMU there has yet to take up an earlier attempt");
+    const char *why = channel_find_obstacle(&migration->channel, (guint16)port);
+
+    if (!why)
+        migration->channel.port = (guint16)port;
+    reply(migration, why ? MESSAGE_REFUSED : MESSAGE_ARMED, why ? 0 : port, why);
 }
 
 void
