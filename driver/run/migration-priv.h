@@ -45,6 +45,7 @@ struct Migration {
     /* under the registry's lock */
     Status *status;
     unsigned int flags;
+    int domain_id;       /* that it runs by on this host, or did; -1: unknown */
     CookiePostcopy wish; /* what the source's policy asks of the destination */
     Secret secret;
     gboolean holds;        /* session_holds_callers() */

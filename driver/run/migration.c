@@ -46,6 +46,7 @@ migration_new(MigrationRole role,
     migration->peer = g_strdup("");
     memcpy(migration->uuid, uuid, VIR_UUID_BUFLEN);
     migration->flags = flags;
+    migration->domain_id = -1;
     migration->policy = policy_ref(policy);
     migration->channel.role = role;
     migration->paths = g_ptr_array_new_with_free_func(migration_path_free);
@@ -391,6 +392,25 @@ migration_add_flags(Migration *migration, unsigned int flags)
     g_mutex_lock(&registry.lock);
     migration->flags |= flags;
     g_mutex_unlock(&registry.lock);
+}
+
+void
+migration_set_domain_id(Migration *migration, int id)
+{
+    g_mutex_lock(&registry.lock);
+    migration->domain_id = id;
+    g_mutex_unlock(&registry.lock);
+}
+
+int
+migration_get_domain_id(Migration *migration)
+{
+    int id;
+
+    g_mutex_lock(&registry.lock);
+    id = migration->domain_id;
+    g_mutex_unlock(&registry.lock);
+    return id;
 }
 
 void

@@ -45,6 +45,9 @@ Migration *migration_find_incoming(virConnectPtr dconn, const char *name);
 /** The one to this host that the asker of a question knows the secret of. */
 Migration *migration_find_by_secret(const Secret *secret);
 
+/** Those that are over, newest first. (element-type Migration) (transfer full) */
+GPtrArray *migration_list_over(void);
+
 Migration *migration_ref(Migration *migration);
 void migration_unref(Migration *migration);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Migration, migration_unref)
@@ -64,6 +67,9 @@ void migration_set_wish(Migration *migration, CookiePostcopy wish);
 CookiePostcopy migration_get_wish(Migration *migration);
 /** Of the domain on this host. */
 const char *migration_get_name(const Migration *migration);
+/** By which libvirt knew it here while it ran; -1: unknown. Any thread. */
+void migration_set_domain_id(Migration *migration, int id);
+int migration_get_domain_id(Migration *migration);
 const Policy *migration_get_policy(const Migration *migration);
 /** The latest snapshot; a reference. */
 Status *migration_get_status(Migration *migration);

@@ -102,6 +102,7 @@ phases_begin(virDomainPtr dom,
     if (!migration)
         return xml;
     migration_set_channel(migration, get_pid(dom), 0);
+    migration_set_domain_id(migration, (int)virDomainGetID(dom));
     migration_keep_connection(migration, virDomainGetConnect(dom));
     migration_set_undefine(migration, (flags & VIR_MIGRATE_UNDEFINE_SOURCE) != 0);
     postcopy_planned(migration, &plan);
@@ -241,6 +242,7 @@ learn_incoming(Migration *migration, virConnectPtr dconn, const char *uri)
     introduce_parse_uri(uri, NULL, &port);
     if (dom) {
         migration_set_channel(migration, get_pid(dom), port);
+        migration_set_domain_id(migration, (int)virDomainGetID(dom));
         virDomainFree(dom);
     }
     virResetLastError();

@@ -166,6 +166,22 @@ migration_find_by_secret(const Secret *secret)
     return find(match_secret, secret);
 }
 
+GPtrArray *
+migration_list_over(void)
+{
+    GPtrArray *over = g_ptr_array_new_with_free_func((GDestroyNotify)migration_unref);
+
+    g_mutex_lock(&registry.lock);
+    for (GList *link = registry.all.head; link; link = link->next) {
+        Migration *migration = link->data;
+
+        if (migration_state_is_terminal(migration->status->state))
+            g_ptr_array_add(over, migration_ref(migration));
+    }
+    g_mutex_unlock(&registry.lock);
+    return over;
+}
+
 gboolean
 registry_add_restored(Migration *migration)
 {

@@ -139,6 +139,8 @@ take_up(Migration *migration, virConnectPtr connection)
               migration->id, migration->name, migration_role_to_string(migration->role),
               migration_state_to_string(status->state), event_type_to_string(type));
     migration_set_channel(migration, pid, 0);
+    if (domain)
+        migration_set_domain_id(migration, (int)virDomainGetID(domain));
     if (type == EVENT_RESTORED && migration->role == ROLE_SOURCE) {
         /* Whatever QEMU says now comes after the switch, which the journal may not know. */
         if (!migration_state_is_postcopy(status->state))

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "run/migration.h"
+#include "stock/access.h"
+#include "stock/domain.h"
 #include "stock/table.h"
 
 #define HISTORY_MAX_STEPS 64
@@ -118,13 +120,10 @@ add_to(virDomainStatsRecordPtr record)
 }
 
 static gboolean
-is_among(virDomainPtr dom, virDomainStatsRecordPtr *records, int n)
+is_among(const unsigned char *wanted, virDomainStatsRecordPtr *records, int n)
 {
-    unsigned char wanted[VIR_UUID_BUFLEN];
     unsigned char uuid[VIR_UUID_BUFLEN];
 
-    if (virDomainGetUUID(dom, wanted) < 0)
-        return TRUE;
     for (int i = 0; i < n; i++) {
         if (virDomainGetUUID(records[i]->dom, uuid) == 0 &&
             memcmp(uuid, wanted, VIR_UUID_BUFLEN) == 0)
@@ -133,20 +132,65 @@ is_among(virDomainPtr dom, virDomainStatsRecordPtr *records, int n)
     return FALSE;
 }
 
+/* As libvirt does with a domain that is here: a client who may not see it does not. One that is
+ * here and was left out for that would be taken for gone. */
+static virDomainStatsRecordPtr
+make_record(virConnectPtr conn, Migration *migration)
+{
+    g_autoptr(Status) status = migration_get_status(migration);
+    const unsigned char *uuid = migration_get_uuid(migration);
+    virDomainStatsRecordPtr record;
+    virDomainPtr dom;
+
+    if (!migration_state_is_terminal(status->state) || !access_may_read(status->name, uuid))
+        return NULL;
+    dom = stock_domain_name(conn, status->name, uuid, migration_get_domain_id(migration));
+    if (!dom)
+        return NULL;
+    record = g_new0(virDomainStatsRecord, 1);
+    record->dom = dom;
+    stats_add(&record->params, &record->nparams, status, g_get_real_time());
+    return record;
+}
+
+/* Those that are asked for: of all domains, or of these. */
+static GPtrArray *
+list_migrations(virDomainPtr *doms, unsigned int ndoms)
+{
+    GPtrArray *migrations;
+
+    if (ndoms == 0)
+        return migration_list_over();
+    migrations = g_ptr_array_new_with_free_func((GDestroyNotify)migration_unref);
+    for (unsigned int i = 0; i < ndoms; i++) {
+        unsigned char uuid[VIR_UUID_BUFLEN];
+        Migration *migration = virDomainGetUUID(doms[i], uuid) == 0 ? migration_find(uuid) : NULL;
+
+        if (migration)
+            g_ptr_array_add(migrations, migration);
+    }
+    return migrations;
+}
+
 /* Appends the domains that have left this host; @records and @n are as the stock driver gave them.
  * The list is freed by libvirt with free(), which is g_free() (GLib 2.46). */
 static int
-add_those_gone(virDomainPtr *doms, unsigned int ndoms, virDomainStatsRecordPtr **records, int n)
+add_those_gone(virConnectPtr conn,
+               virDomainPtr *doms,
+               unsigned int ndoms,
+               virDomainStatsRecordPtr **records,
+               int n)
 {
-    for (unsigned int i = 0; i < ndoms; i++) {
-        g_autoptr(Status) status = is_among(doms[i], *records, n) ? NULL : status_of(doms[i]);
-        virDomainStatsRecordPtr record;
+    g_autoptr(GPtrArray) migrations = list_migrations(doms, ndoms);
 
-        if (!status || !migration_state_is_terminal(status->state) || virDomainRef(doms[i]) < 0)
+    for (guint i = 0; i < migrations->len; i++) {
+        Migration *migration = migrations->pdata[i];
+        virDomainStatsRecordPtr record = NULL;
+
+        if (!is_among(migration_get_uuid(migration), *records, n))
+            record = make_record(conn, migration);
+        if (!record)
             continue;
-        record = g_new0(virDomainStatsRecord, 1);
-        record->dom = doms[i];
-        stats_add(&record->params, &record->nparams, status, g_get_real_time());
         *records = g_renew(virDomainStatsRecordPtr, *records, (gsize)n + 2);
         (*records)[n++] = record;
         (*records)[n] = NULL;
@@ -178,6 +222,6 @@ stats_get_all(virConnectPtr conn,
     for (int i = 0; i < n; i++)
         add_to((*records)[i]);
     if ((stats & STATS_HOLDFAST) && !(flags & FILTERS))
-        n = add_those_gone(doms, ndoms, records, n);
+        n = add_those_gone(conn, doms, ndoms, records, n);
     return n;
 }

@@ -32,9 +32,10 @@ void stats_add(virTypedParameterPtr *params, int *n_params, const Status *status
 /**
  * stats_get_all: in front of the stock driver's connectGetAllDomainStats
  *
- * Asked for our group alone it takes no job and never waits for QEMU. Asked for it of a domain
- * that is given and is not on this host any more, it still has the ended migration's: who watches
- * it learns how it went. On the thread of the client's call.
+ * Asked for our group alone it takes no job and never waits for QEMU. Asked for it of all domains,
+ * or of some, and not for some kind of domains, it also has what is remembered of the ended
+ * migrations of domains that are not on this host any more, for clients who may read them. On the
+ * thread of the client's call.
  */
 int stats_get_all(virConnectPtr conn,
                   virDomainPtr *doms,

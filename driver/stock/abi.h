@@ -34,6 +34,8 @@ typedef struct {
     size_t domain_def;              /* virDomainObj: virDomainDef *def */
     size_t def_id;                  /* virDomainDef: int, -1 when it does not run */
     size_t def_uuid;                /* virDomainDef: 16 bytes */
+    size_t def_name;                /* virDomainDef: char *name */
+    size_t def_size;                /* of a virDomainDef */
     size_t job_async;               /* virDomainJobObj: virDomainAsyncJob */
     size_t job_async_owner;         /* virDomainJobObj: unsigned long long, a thread id or 0 */
     size_t job_phase;               /* virDomainJobObj: int, qemuMigrationJobPhase */

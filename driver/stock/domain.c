@@ -66,6 +66,12 @@ stock_domain_uuid_of_monitor(gconstpointer monitor)
     return (const unsigned char *)def + row->def_uuid;
 }
 
+virDomainPtr
+stock_domain_name(virConnectPtr conn, const char *name, const unsigned char *uuid, int id)
+{
+    return symbols.virGetDomain(conn, name, uuid, id);
+}
+
 gboolean
 stock_domain_job(virDomainPtr dom, StockJob *out)
 {

@@ -34,3 +34,13 @@ typedef struct {
  * never holds it while it waits for QEMU). Any thread, with no domain locked.
  */
 gboolean stock_domain_job(virDomainPtr dom, StockJob *job);
+
+/**
+ * stock_domain_name: a domain for a client to know, whether it is on this host or not
+ * @uuid: VIR_UUID_BUFLEN bytes
+ * @id: -1: none
+ *
+ * One reference; NULL when @conn is no connection. Looks for nothing, takes no lock.
+ */
+virDomainPtr
+stock_domain_name(virConnectPtr conn, const char *name, const unsigned char *uuid, int id);

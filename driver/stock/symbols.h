@@ -51,6 +51,11 @@
     X(virConfGetValueString, int, (void *conf, const char *name, char **value))                    \
     X(virIdentityGetSystem, void *, (void))                                                        \
     X(virIdentitySetCurrent, int, (void *identity))                                                \
+    X(virAccessManagerGetDefault, void *, (void))                                                  \
+    X(virAccessManagerCheckDomain, int, (void *manager, const char *driver, void *def,             \
+        int permission))                                                                           \
+    X(virGetDomain, virDomainPtr, (virConnectPtr conn, const char *name,                           \
+        const unsigned char *uuid, int id))                                                        \
     X(virConnectSupportsFeature, int, (virConnectPtr conn, int feature))                           \
     X(virDomainMigratePrepare3Params, int, (virConnectPtr dconn, virTypedParameterPtr params,      \
         int nparams, const char *cookiein, int cookieinlen, char **cookieout, int *cookieoutlen,   \

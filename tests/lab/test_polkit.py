@@ -2,6 +2,7 @@
 """Who may pause and recover over D-Bus, with the real polkitd and the files that are installed: root
 may, a member of group libvirt may what no rule of the site forbids, and nobody else gets through
 the bus."""
+import json
 import os
 import shutil
 
@@ -19,6 +20,9 @@ MEMBER, STRANGER = "nobody", "daemon"
 SITE_RULE = """
 polkit.addRule(function(action, subject) {
     if (action.id == "org.holdfast.Migration1.pause" && subject.user == "%s")
+        return polkit.Result.NO;
+    if (action.id == "org.libvirt.api.domain.read" && subject.user == "%s"
+            && action.lookup("domain_name") == "guest")
         return polkit.Result.NO;
 });
 """
@@ -46,7 +50,7 @@ def polkit(lab):
                     os.path.join(mounts["/usr/share/polkit-1"], where))
     with open(os.path.join(mounts["/usr/share/polkit-1"], "rules.d", "10-site.rules"), "w",
               encoding="utf-8") as f:
-        f.write(SITE_RULE % MEMBER)
+        f.write(SITE_RULE % (MEMBER, MEMBER))
     for inside, outside in mounts.items():
         host.run("mount", "--bind", outside, inside)
     shutil.copy(BUS_POLICY, host.path("/run/dbus/policies"))
@@ -68,11 +72,14 @@ def names(host):
 
 def call(host, user, path, method, *args):
     """As that user -> Result"""
+    return run_as(host, user, "gdbus", "call", "--system", "--dest", "org.holdfast.Migration1",
+                  "--object-path", path, "--method", f"{SESSION}.{method}", *args)
+
+
+def run_as(host, user, *command):
     group = "nogroup" if user == "nobody" else user
-    return host.run("setpriv", f"--reuid={user}", f"--regid={group}",
-                    "--init-groups", "gdbus", "call", "--system", "--dest",
-                    "org.holdfast.Migration1", "--object-path", path, "--method",
-                    f"{SESSION}.{method}", *args, check=False)
+    return host.run("setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups", *command,
+                    check=False)
 
 
 def test_who_may(lab, guest, polkit):
@@ -98,3 +105,43 @@ def test_who_may(lab, guest, polkit):
     lab.a.virsh("migrate-setspeed", "guest", "200", "--postcopy")
     wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 60, "the end on b")
     guest.witness_ok(lab.b)
+
+
+@pytest.fixture
+def access_control(lab, polkit):
+    """libvirt on host a asks polkit about each domain."""
+    conf = lab.a.read("/etc/libvirt/libvirtd.conf")
+    lab.a.write("/etc/libvirt/libvirtd.conf", conf + 'access_drivers = ["polkit"]\n')
+    lab.a.daemon.restart()
+    yield
+    lab.a.write("/etc/libvirt/libvirtd.conf", conf)
+    lab.a.daemon.restart()
+
+
+def ask(host, user, *words):
+    """migrate-status WORDS, read-only -> Result"""
+    return run_as(host, user, *host.virsh_command, "-q", "-r", "-c", "qemu:///system",
+                  "migrate-status", *words)
+
+
+def seen(host, user):
+    """-> names of the domains whose migrations that user is shown"""
+    told = ask(host, user, "--all", "--json")
+    assert told.ok, told
+    return [migration["domain"] for migration in json.loads(told.stdout)]
+
+
+def test_what_has_left_is_shown_to_whom_it_was(lab, guest, access_control):
+    """Who may not read a domain is told nothing of its migration when it is gone, either."""
+    other = lab.guest("other", memory=96, arena=16, rate=500, disk_rate=2).start(lab.a)
+    for name in ("guest", "other"):
+        lab.migrate(lab.a, lab.b, "--undefinesource", "--persistent", guest=name).succeed()
+        wait(lambda: lab.a.domain_state(name) is None, 30, f"{name} to be gone from a")
+    for user, names in (("root", ["guest", "other"]), (STRANGER, ["guest", "other"]),
+                        (MEMBER, ["other"])):
+        assert sorted(seen(lab.a, user)) == names, user
+        for name in ("guest", "other"):
+            told = ask(lab.a, user, name)
+            assert told.ok == (name in names), told
+    guest.witness_ok(lab.b)
+    other.witness_ok(lab.b)

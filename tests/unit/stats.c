@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "run/migration.h"
+#include "stock/access.h"
+#include "stock/domain.h"
 #include "stock/table.h"
 
 #define ALL     0
@@ -33,6 +35,7 @@ static struct {
     gboolean is_known; /* a migration of the domain is */
     gboolean is_gone;  /* the domain is, from this host */
     gboolean is_refused;
+    gboolean is_hidden; /* from this client, by access control */
     MigrationState state;
     unsigned int stats; /* what the stock driver was asked for */
     unsigned int flags;
@@ -102,12 +105,58 @@ make_status(MigrationState state)
     };
 
     status->id = g_strdup("an-id");
+    status->name = g_strdup("test");
     status->peer = g_strdup("");
     status->message = g_strdup("");
     status->state = state;
     status->started_at_usec = 100 * SECOND;
     g_array_append_vals(status->history, steps, G_N_ELEMENTS(steps));
     return status;
+}
+
+GPtrArray *
+migration_list_over(void)
+{
+    GPtrArray *over = g_ptr_array_new_with_free_func((GDestroyNotify)migration_unref);
+
+    if (world.is_known && migration_state_is_terminal(world.state)) {
+        g_atomic_ref_count_inc(&the_migration.refs);
+        g_ptr_array_add(over, &the_migration);
+    }
+    return over;
+}
+
+const unsigned char *
+migration_get_uuid(const Migration *migration)
+{
+    static unsigned char uuid[VIR_UUID_BUFLEN];
+
+    g_assert_cmpint(virDomainGetUUID(world.domain, uuid), ==, 0);
+    return uuid;
+}
+
+int
+migration_get_domain_id(Migration *migration)
+{
+    return 7;
+}
+
+gboolean
+access_may_read(const char *name, const unsigned char *uuid)
+{
+    g_assert_cmpstr(name, ==, "test");
+    g_assert_cmpmem(uuid, VIR_UUID_BUFLEN, migration_get_uuid(&the_migration), VIR_UUID_BUFLEN);
+    return !world.is_hidden;
+}
+
+virDomainPtr
+stock_domain_name(virConnectPtr conn, const char *name, const unsigned char *uuid, int id)
+{
+    g_assert_true(conn == world.connection);
+    g_assert_cmpstr(name, ==, "test");
+    g_assert_cmpint(id, ==, 7);
+    virDomainRef(world.domain);
+    return world.domain;
 }
 
 Status *
@@ -259,28 +308,32 @@ static const struct {
     gboolean is_known;
     gboolean is_named; /* the domain is, by the client */
     gboolean is_gone;
+    gboolean is_hidden;
     MigrationState state;
     gboolean gets_ours;
     gboolean gets_stock;
     unsigned int stock_stats; /* what the stock driver is asked for */
     unsigned int stock_flags;
 } calls[] = {
-    { "all",                ALL,                    0,       TRUE,  FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  ALL,            0 },
-    { "all, nowait",        ALL,                    NOWAIT,  TRUE,  TRUE,  FALSE, STATE_POSTCOPY_PAUSED, TRUE,  TRUE,  ALL,            NOWAIT },
-    { "all, enforced",      ALL,                    ENFORCE, TRUE,  FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  ALL,            ENFORCE },
-    { "no migration",       ALL,                    0,       FALSE, FALSE, FALSE, STATE_SETUP,           FALSE, TRUE,  ALL,            0 },
-    { "another group",      STATE,                  0,       TRUE,  FALSE, FALSE, STATE_COMPLETED,       FALSE, TRUE,  STATE,          0 },
-    { "another, enforced",  STATE,                  ENFORCE, TRUE,  FALSE, FALSE, STATE_COMPLETED,       FALSE, TRUE,  STATE,          ENFORCE },
-    { "unknown, enforced",  1u << 30,               ENFORCE, TRUE,  FALSE, FALSE, STATE_COMPLETED,       FALSE, TRUE,  1u << 30,       ENFORCE },
-    { "ours",               STATS_HOLDFAST,         0,       TRUE,  FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  STATS_HOLDFAST, 0 },
-    { "ours, enforced",     STATS_HOLDFAST,         ENFORCE, TRUE,  TRUE,  FALSE, STATE_COMPLETED,       TRUE,  TRUE,  STATS_HOLDFAST, 0 },
-    { "ours and another",   STATS_HOLDFAST | STATE, ENFORCE, TRUE,  TRUE,  FALSE, STATE_COMPLETED,       TRUE,  TRUE,  STATE,          ENFORCE },
-    { "gone, ours",         STATS_HOLDFAST,         ENFORCE, TRUE,  TRUE,  TRUE,  STATE_COMPLETED,       TRUE,  FALSE, STATS_HOLDFAST, 0 },
-    { "gone, not over",     STATS_HOLDFAST,         ENFORCE, TRUE,  TRUE,  TRUE,  STATE_POSTCOPY_PAUSED, FALSE, FALSE, STATS_HOLDFAST, 0 },
-    { "gone, not named",    STATS_HOLDFAST,         ENFORCE, TRUE,  FALSE, TRUE,  STATE_COMPLETED,       FALSE, FALSE, STATS_HOLDFAST, 0 },
-    { "gone, only active",  STATS_HOLDFAST,         ACTIVE,  TRUE,  TRUE,  TRUE,  STATE_COMPLETED,       FALSE, FALSE, STATS_HOLDFAST, ACTIVE },
-    { "gone, all",          ALL,                    0,       TRUE,  TRUE,  TRUE,  STATE_COMPLETED,       FALSE, FALSE, ALL,            0 },
-    { "gone, unknown",      STATS_HOLDFAST,         0,       FALSE, TRUE,  TRUE,  STATE_COMPLETED,       FALSE, FALSE, STATS_HOLDFAST, 0 },
+    { "all",                       ALL,                    0,       TRUE,  FALSE, FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  ALL,            0 },
+    { "all, nowait",               ALL,                    NOWAIT,  TRUE,  TRUE,  FALSE, FALSE, STATE_POSTCOPY_PAUSED, TRUE,  TRUE,  ALL,            NOWAIT },
+    { "all, enforced",             ALL,                    ENFORCE, TRUE,  FALSE, FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  ALL,            ENFORCE },
+    { "no migration",              ALL,                    0,       FALSE, FALSE, FALSE, FALSE, STATE_SETUP,           FALSE, TRUE,  ALL,            0 },
+    { "another group",             STATE,                  0,       TRUE,  FALSE, FALSE, FALSE, STATE_COMPLETED,       FALSE, TRUE,  STATE,          0 },
+    { "another, enforced",         STATE,                  ENFORCE, TRUE,  FALSE, FALSE, FALSE, STATE_COMPLETED,       FALSE, TRUE,  STATE,          ENFORCE },
+    { "unknown, enforced",         1u << 30,               ENFORCE, TRUE,  FALSE, FALSE, FALSE, STATE_COMPLETED,       FALSE, TRUE,  1u << 30,       ENFORCE },
+    { "ours",                      STATS_HOLDFAST,         0,       TRUE,  FALSE, FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  STATS_HOLDFAST, 0 },
+    { "ours, enforced",            STATS_HOLDFAST,         ENFORCE, TRUE,  TRUE,  FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  STATS_HOLDFAST, 0 },
+    { "ours and another",          STATS_HOLDFAST | STATE, ENFORCE, TRUE,  TRUE,  FALSE, FALSE, STATE_COMPLETED,       TRUE,  TRUE,  STATE,          ENFORCE },
+    { "gone, ours",                STATS_HOLDFAST,         ENFORCE, TRUE,  TRUE,  TRUE,  FALSE, STATE_COMPLETED,       TRUE,  FALSE, STATS_HOLDFAST, 0 },
+    { "gone, not over",            STATS_HOLDFAST,         ENFORCE, TRUE,  TRUE,  TRUE,  FALSE, STATE_POSTCOPY_PAUSED, FALSE, FALSE, STATS_HOLDFAST, 0 },
+    { "gone, not named",           STATS_HOLDFAST,         ENFORCE, TRUE,  FALSE, TRUE,  FALSE, STATE_COMPLETED,       TRUE,  FALSE, STATS_HOLDFAST, 0 },
+    { "gone, not named, not over", STATS_HOLDFAST,         ENFORCE, TRUE,  FALSE, TRUE,  FALSE, STATE_POSTCOPY_PAUSED, FALSE, FALSE, STATS_HOLDFAST, 0 },
+    { "gone, hidden",              STATS_HOLDFAST,         ENFORCE, TRUE,  TRUE,  TRUE,  TRUE,  STATE_COMPLETED,       FALSE, FALSE, STATS_HOLDFAST, 0 },
+    { "gone, hidden, not named",   STATS_HOLDFAST,         ENFORCE, TRUE,  FALSE, TRUE,  TRUE,  STATE_COMPLETED,       FALSE, FALSE, STATS_HOLDFAST, 0 },
+    { "gone, only active",         STATS_HOLDFAST,         ACTIVE,  TRUE,  TRUE,  TRUE,  FALSE, STATE_COMPLETED,       FALSE, FALSE, STATS_HOLDFAST, ACTIVE },
+    { "gone, all",                 ALL,                    0,       TRUE,  TRUE,  TRUE,  FALSE, STATE_COMPLETED,       FALSE, FALSE, ALL,            0 },
+    { "gone, unknown",             STATS_HOLDFAST,         0,       FALSE, TRUE,  TRUE,  FALSE, STATE_COMPLETED,       FALSE, FALSE, STATS_HOLDFAST, 0 },
 };
 /* clang-format on */
 
@@ -301,6 +354,7 @@ test_who_gets_what(gconstpointer data)
 
     world.is_known = calls[i].is_known;
     world.is_gone = calls[i].is_gone;
+    world.is_hidden = calls[i].is_hidden;
     world.state = calls[i].state;
     n = stats_get_all(world.connection, doms[0] ? doms : NULL, doms[0] ? 1 : 0, calls[i].stats,
                       &records, calls[i].flags);
