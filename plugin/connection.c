@@ -119,7 +119,7 @@ connection_stop_events(void)
 }
 
 virDomainPtr
-connection_find_domain(virConnectPtr conn, const char *which)
+connection_lookup_domain(virConnectPtr conn, const char *which)
 {
     virDomainPtr domain = NULL;
     guint64 id;
@@ -130,6 +130,14 @@ connection_find_domain(virConnectPtr conn, const char *which)
         domain = virDomainLookupByUUIDString(conn, which);
     if (!domain)
         domain = virDomainLookupByName(conn, which);
+    return domain;
+}
+
+virDomainPtr
+connection_find_domain(virConnectPtr conn, const char *which)
+{
+    virDomainPtr domain = connection_lookup_domain(conn, which);
+
     if (!domain)
         command_report(_("failed to get domain '%1$s'"), which);
     return domain;

@@ -38,6 +38,9 @@ virConnectPtr connection_open(const ConnectionOptions *options);
 void connection_start_events(void);
 void connection_stop_events(void);
 
+/** connection_lookup_domain: as connection_find_domain(), and reports nothing. */
+virDomainPtr connection_lookup_domain(virConnectPtr conn, const char *which);
+
 /** connection_find_domain: by id, UUID or name, in this order, as virsh; freed by the caller. */
 virDomainPtr connection_find_domain(virConnectPtr conn, const char *which);
 

@@ -282,6 +282,19 @@ check(const CommandArgs *args)
     return TRUE;
 }
 
+/* Also one that has left the host, which libvirt does not know any more. */
+static virDomainPtr
+find_domain(virConnectPtr conn, const char *which)
+{
+    virDomainPtr domain = connection_lookup_domain(conn, which);
+
+    if (!domain)
+        domain = migration_find_domain(conn, which);
+    if (!domain)
+        command_report(_("failed to get domain '%1$s'"), which);
+    return domain;
+}
+
 static int
 run(const CommandArgs *args, const ConnectionOptions *connection)
 {
@@ -302,7 +315,7 @@ run(const CommandArgs *args, const ConnectionOptions *connection)
         return EXIT_FAILURE;
     conn = connection_open(connection);
     if (conn && args->values[DOMAIN])
-        domain = connection_find_domain(conn, args->values[DOMAIN]);
+        domain = find_domain(conn, args->values[DOMAIN]);
     if (!conn || (args->values[DOMAIN] && !domain))
         return EXIT_FAILURE;
     view.conn = conn;

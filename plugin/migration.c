@@ -186,6 +186,52 @@ migration_fetch_all(virConnectPtr conn)
     return g_steal_pointer(&all);
 }
 
+static gboolean
+is_id(virDomainPtr domain, const char *which)
+{
+    guint64 id;
+
+    return g_ascii_string_to_unsigned(which, 10, 0, G_MAXINT, &id, NULL) &&
+           virDomainGetID(domain) == id;
+}
+
+static gboolean
+is_uuid(virDomainPtr domain, const char *which)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN];
+
+    return virDomainGetUUIDString(domain, uuid) == 0 && g_ascii_strcasecmp(uuid, which) == 0;
+}
+
+static gboolean
+is_name(virDomainPtr domain, const char *which)
+{
+    return g_strcmp0(virDomainGetName(domain), which) == 0;
+}
+
+/* The latest come first. */
+virDomainPtr
+migration_find_domain(virConnectPtr conn, const char *which)
+{
+    gboolean (*const ways[])(virDomainPtr domain, const char *which) = {is_id, is_uuid, is_name};
+    virDomainStatsRecordPtr *records = NULL;
+    virDomainPtr found = NULL;
+    int n = virConnectGetAllDomainStats(conn, STATS_HOLDFAST, &records,
+                                        VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS);
+
+    for (guint way = 0; way < G_N_ELEMENTS(ways) && !found; way++) {
+        for (int i = 0; i < n && !found; i++) {
+            if (virTypedParamsGet(records[i]->params, records[i]->nparams, PREFIX "state") &&
+                ways[way](records[i]->dom, which) && virDomainRef(records[i]->dom) == 0)
+                found = records[i]->dom;
+        }
+    }
+    if (records)
+        virDomainStatsRecordListFree(records);
+    virResetLastError();
+    return found;
+}
+
 void
 migration_fetch_progress(virConnectPtr conn, Migration *migration)
 {

@@ -54,6 +54,11 @@ gboolean migration_fetch(virDomainPtr domain, Migration **migration);
 /** migration_fetch_all: of all domains, in libvirt's order; NULL: reported. */
 GPtrArray *migration_fetch_all(virConnectPtr conn);
 
+/** migration_find_domain: one that has left that host, by the id that it had, its UUID or its name,
+ * while the daemon remembers its migration; NULL: there is none. Reports nothing; the caller frees
+ * it. */
+virDomainPtr migration_find_domain(virConnectPtr conn, const char *which);
+
 /** migration_fetch_progress: how much memory is left, where libvirt knows: at the source. Without
  * it nothing is changed and nothing reported. */
 void migration_fetch_progress(virConnectPtr conn, Migration *migration);

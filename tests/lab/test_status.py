@@ -145,6 +145,29 @@ def test_a_persons_pause_is_watched_to_the_end(lab, guest):
     guest.witness_ok(lab.b)
 
 
+def test_a_domain_that_has_left_is_remembered(lab, guest):
+    """By its name, its UUID and the id that it had; by no other."""
+    number = lab.a.virsh("domid", "guest").stdout.strip()
+    uuid = lab.a.virsh("domuuid", "guest").stdout.strip()
+    lab.migrate(lab.a, lab.b, "--undefinesource", "--persistent").succeed()
+    wait(lambda: lab.a.domain_state() is None, 30, "the guest to be gone from a")
+    for which in ("guest", number, uuid, uuid.upper()):
+        told = json.loads(lab.a.virsh("migrate-status", which, "--json").stdout)
+        assert (told["domain"], told["uuid"]) == ("guest", uuid)
+        assert (told["role"], told["state"]) == ("source", "completed")
+    watched = lab.a.virsh("migrate-status", "guest", "--watch")
+    assert watched.stdout.splitlines()[-1].endswith("guest: completed")
+    for which in ("guest2", str(int(number) + 1), uuid[::-1]):
+        refused = lab.a.virsh("migrate-status", which, check=False)
+        assert refused.returncode == 1 and "failed to get domain" in refused.stderr, refused
+    of_all = json.loads(lab.a.virsh("migrate-status", "--all", "--json").stdout)
+    assert uuid in [told["uuid"] for told in of_all]
+    assert lab.a.virsh("migrate-status", "--json").stdout.strip() == "[]"
+    # and stock libvirt's own list is as ever
+    assert "guest" not in lab.a.virsh("domstats").stdout
+    guest.witness_ok(lab.b)
+
+
 def ask(host, stats, flags, named):
     """-> the names of all statistics of the guest, or the error's code."""
     connection = libvirt.open(f"qemu+unix:///system?socket={host.path(SOCKET)}")

@@ -4,11 +4,13 @@
  * Preloaded into them by their test, on libvirt's test driver. FAKE_STATUS names a file with one
  * answer for each time that statistics are asked for, separated by lines of "--"; the last one is
  * for ever. A line is "NAME TYPE VALUE" (TYPE: s, l, u or b), or "none" (no record), or "error CODE
- * MESSAGE". FAKE_JOB is "TOTAL REMAINING" of the job; FAKE_ABORT "ok" or "CODE MESSAGE". What was
- * asked for is added to the file that FAKE_LOG names.
+ * MESSAGE". With FAKE_GONE libvirt itself knows the domain no more. FAKE_JOB is "TOTAL REMAINING"
+ * of the job; FAKE_ABORT "ok" or "CODE MESSAGE". What was asked for is added to the file that
+ * FAKE_LOG names.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include <dlfcn.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <stdarg.h>
@@ -124,6 +126,16 @@ answer(virDomainPtr domain, virDomainStatsRecordPtr **records)
     return n;
 }
 
+/* libvirt's own answer. */
+static virDomainPtr
+look_up(virConnectPtr conn, const char *name)
+{
+    virDomainPtr (*lookup)(virConnectPtr conn, const char *name);
+
+    *(void **)&lookup = dlsym(RTLD_NEXT, "virDomainLookupByName");
+    return lookup(conn, name);
+}
+
 EXPORTED int
 virDomainListGetStats(virDomainPtr *doms,
                       unsigned int stats,
@@ -142,7 +154,28 @@ virConnectGetAllDomainStats(virConnectPtr conn,
                             unsigned int flags)
 {
     note("all stats=%#x flags=%#x\n", stats, flags);
-    return answer(virDomainLookupByName(conn, "test"), records);
+    return answer(look_up(conn, "test"), records);
+}
+
+EXPORTED virDomainPtr
+virDomainLookupByName(virConnectPtr conn, const char *name)
+{
+    if (!getenv("FAKE_GONE"))
+        return look_up(conn, name);
+    fail("42 Domain not found");
+    return NULL;
+}
+
+EXPORTED virDomainPtr
+virDomainLookupByUUIDString(virConnectPtr conn, const char *uuid)
+{
+    return virDomainLookupByName(conn, "test");
+}
+
+EXPORTED virDomainPtr
+virDomainLookupByID(virConnectPtr conn, int id)
+{
+    return virDomainLookupByName(conn, "test");
 }
 
 EXPORTED int

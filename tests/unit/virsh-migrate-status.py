@@ -168,6 +168,25 @@ def test_all():
         expect(len([line for line in table[2:] if line.startswith(' test ')]), found)
 
 
+def test_a_domain_that_has_left():
+    """By its name, UUID and former id; the daemon alone remembers it."""
+    over = RECOVERED + [('completed', 9900, '')]
+    for which in ('test', UUID, UUID.upper(), '1'):
+        daemon = Daemon(answer(over))
+        done = daemon.run(STATUS, which, '--json', FAKE_GONE='1')
+        expect((done.returncode, done.stderr), (0, ''))
+        expect(json.loads(done.stdout)['state'], 'completed')
+        expect(daemon.asked(), [f'{what} stats={OURS:#x} flags={ENFORCE:#x}'
+                                for what in ('all', 'one')])
+        watched = daemon.run(STATUS, which, '--watch', FAKE_GONE='1', VIRSH_PLUGIN_QUIET='1')
+        expect((watched.returncode, watched.stdout.splitlines()), (0, lines_of(over)))
+    refused = 'error 38 the line is dead\n'
+    for which, text in (('nosuch', answer(over)), ('2', answer(over)), ('test', 'none\n'),
+                        ('test', ''), ('test', refused)):
+        done = Daemon(text).run(STATUS, which, FAKE_GONE='1')
+        expect((done.returncode, done.stderr), (1, f"error: failed to get domain '{which}'\n"))
+
+
 def test_nothing_to_show():
     for text in ('none\n', ''):
         for args in ([], ['--json'], ['--watch']):
