@@ -4,6 +4,7 @@
 import pytest
 
 from holdfast_lab import wait
+from holdfast_lab.network import DATA_PORTS
 
 SESSION = "org.holdfast.Migration1.Session"
 
@@ -17,6 +18,7 @@ def last(lab, since, seconds):
 )
 def test_a_silent_outage(lab, guest, seconds, p2p):
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", p2p=p2p)
+    guest.wait_heartbeat(lab.b)
     cut = lab.now()
     lab.net.cut("all")
     paused = migration.wait_status("postcopy-paused", timeout=30, hosts=[lab.a])
@@ -44,8 +46,29 @@ def test_a_silent_outage(lab, guest, seconds, p2p):
 def test_a_network_that_says_so(lab, guest, how):
     """A reset, and an interface that goes down: the other ways a network fails."""
     migration = lab.postcopy(lab.a, lab.b)
+    guest.wait_heartbeat(lab.b)
     lab.net.cut("migration", how=how)
     migration.wait_status("postcopy-paused", timeout=30, hosts=[lab.a])
     lab.net.restore()
     migration.succeed(timeout=180)
+    guest.witness_ok(lab.b)
+
+
+@pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
+def test_the_source_learns_late_that_the_guest_runs(lab, guest, p2p):
+    """Before it knows, the source breaks nothing, for that might lose the guest; the question goes
+    on, and with its answer the channel is watched, so that no outage is left to TCP."""
+    asked = lab.net.cut("all", port=int(DATA_PORTS.split("-")[1]))  # where b can be asked
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", p2p=p2p)
+    guest.wait_heartbeat(lab.b)
+    channel = lab.net.cut("migration", port=DATA_PORTS)
+    migration.wait_status("postcopy-paused", timeout=30, hosts=[lab.b])
+    assert migration.status(lab.a) == "postcopy-active"
+    begun = lab.now()
+    lab.net.restore([cut for cut in asked if cut.network == "management"])
+    migration.wait_status("postcopy-paused", timeout=60, hosts=[lab.a])
+    assert lab.a.wait_dbus_signal("Paused", since=begun)["args"][0] == "network"
+    migration.wait_status("postcopy-active", timeout=60, since=begun)
+    assert channel[0] in lab.net.cuts, "it recovered over the other network"
+    migration.succeed()
     guest.witness_ok(lab.b)
