@@ -213,8 +213,12 @@ finish_call(virConnectPtr dconn,
     gboolean goes_on;
     virDomainPtr dom;
 
-    if (!migration)
+    if (!migration || migration_is_foreign(migration)) {
+        if (migration && cancelled)
+            migration_tell(migration, EVENT_CALL_CANCELLED, 0,
+                           _("the source cancelled the migration"));
         return call_stock(dconn, &finish);
+    }
     if (is_of_another(migration, dconn, &finish)) {
         stock_error_raise(VIR_ERR_OPERATION_INVALID,
                           _("this Finish is not of migration %1$s of domain '%2$s', which comes in "

@@ -8,7 +8,6 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-#include "model/cookie.h"
 #include "run/addresses.h"
 #include "run/host.h"
 #include "util/boot.h"
@@ -69,6 +68,46 @@ introduce_destination(Migration *migration,
     ours.addresses = addresses;
     migration_get_secret(migration, &ours.secret);
     return cookie_add(cookie, length, &ours, error);
+}
+
+/* The other host cannot be asked, or does not ask: says so where a person will look, in the log and
+ * in the status. Without postcopy there is nothing that could pause. */
+static void
+tell_why(Migration *migration, const char *host, const Cookie *cookie, const GError *error)
+{
+    const char *other = migration_get_role(migration) == ROLE_SOURCE ? "destination" : "source";
+    g_autofree char *why = NULL;
+
+    if (error)
+        why =
+            g_strdup_printf(_("the Holdfast of host '%1$s' and this one cannot recover a migration "
+                              "together (%2$s): update both for the next one"),
+                            host, error->message);
+    else if (!cookie->id)
+        why = g_strdup_printf(_("host '%1$s' has no Holdfast: a paused migration is not recovered; "
+                                "install Holdfast there for the next one"),
+                              host);
+    else
+        why = g_strdup_printf(_("the Holdfast of host '%1$s' answers no questions: a paused "
+                                "migration is not recovered; see the log of that host's daemon"),
+                              host);
+    if (!(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
+        return;
+    g_message("migration %s: the %s cannot be talked to, so an outage in postcopy comes to what it "
+              "does in "
+              "stock libvirt: %s",
+              migration_get_id(migration), other, why);
+    migration_set_hint(migration, why);
+}
+
+void
+introduce_foreign(Migration *migration, const Cookie *cookie, const GError *error)
+{
+    static char *const nowhere[] = {NULL};
+    const char *host = cookie->hostname ? cookie->hostname : "";
+
+    tell_why(migration, host, cookie, error);
+    migration_set_destination(migration, host, (char **)nowhere, 0);
 }
 
 void
@@ -160,35 +199,6 @@ add_offered(Migration *migration, char **offered)
     }
     g_ptr_array_add(hosts, NULL);
     migration_add_paths(migration, PATH_OFFERED, (char **)hosts->pdata);
-}
-
-/* The destination can not be asked: says so where a person will look, in the log and in the status.
- * Without postcopy there is nothing that could pause. */
-static void
-tell_why(Migration *migration, const char *host, const Cookie *cookie, const GError *error)
-{
-    g_autofree char *why = NULL;
-
-    if (error)
-        why =
-            g_strdup_printf(_("the Holdfast of host '%1$s' and this one cannot recover a migration "
-                              "together (%2$s): update both for the next one"),
-                            host, error->message);
-    else if (!cookie->id)
-        why = g_strdup_printf(_("host '%1$s' has no Holdfast: a paused migration is not recovered; "
-                                "install Holdfast there for the next one"),
-                              host);
-    else
-        why = g_strdup_printf(_("the Holdfast of host '%1$s' answers no questions: a paused "
-                                "migration is not recovered; see the log of that host's daemon"),
-                              host);
-    if (!(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
-        return;
-    g_message(
-        "migration %s: the destination cannot be asked, so an outage in postcopy comes to what "
-        "it does in stock libvirt: %s",
-        migration_get_id(migration), why);
-    migration_set_hint(migration, why);
 }
 
 /* What the destination said; what it says about another migration counts for nothing. */

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "model/cookie.h"
 #include "run/migration.h"
 
 /** tcp:HOST:PORT as libvirt's Prepare makes it, or tcp://HOST:PORT as a person gives it; FALSE,
@@ -28,6 +29,11 @@ gboolean introduce_destination(Migration *migration,
                                char **cookie,
                                int *length,
                                GError **error);
+
+/** The migration has started here, and its source has no Holdfast that we can talk to: keeps what
+ * is known of the source, and why, for a person. @cookie: what it sent; @error: what was wrong with
+ * that, or NULL. */
+void introduce_foreign(Migration *migration, const Cookie *cookie, const GError *error);
 
 /** Has the source of a Holdfast that we do not understand, or it us, know our version. */
 void introduce_version(char **cookie, int *length);

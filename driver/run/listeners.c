@@ -189,7 +189,7 @@ find_migration_under_way(virDomainPtr domain)
     if (virDomainGetUUID(domain, uuid) < 0)
         return NULL;
     migration = migration_find(uuid);
-    if (!migration)
+    if (!migration || migration_is_foreign(migration))
         return NULL;
     status = migration_get_status(migration);
     return migration_state_is_terminal(status->state) ? NULL : g_steal_pointer(&migration);

@@ -41,6 +41,7 @@ struct Migration {
     char *name;
     unsigned char uuid[VIR_UUID_BUFLEN];
     Policy *policy;
+    gboolean foreign; /* migration_is_foreign() */
 
     /* under the registry's lock */
     Status *status;
@@ -106,6 +107,9 @@ Migration *migration_new(MigrationRole role,
                          const char *name,
                          const Policy *policy,
                          unsigned int flags);
+
+/** The domain's, if it is over. Tests end what they have begun. */
+void migration_forget(const unsigned char *uuid);
 
 /** A migration that the journal knows; NULL when the domain has a newer one. A reference. */
 Migration *

@@ -241,7 +241,7 @@ write_journal(Migration *migration)
     /* The file is the domain's: one that was replaced leaves it to its successor. */
     if (current != migration)
         return;
-    if (!session_needs_journal(migration->session)) {
+    if (migration->foreign || !session_needs_journal(migration->session)) {
         journal_remove(host_get_journal(), migration->status->uuid);
         return;
     }
@@ -265,9 +265,12 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
         migration_put_snapshot(migration, type);
         connection_follow(migration);
     }
-    execute_settle(migration, before, type);
+    /* What is stock libvirt's alone is looked at, and let go of in the end. */
+    if (!migration->foreign)
+        execute_settle(migration, before, type);
     for (guint i = 0; i < effects->len; i++)
-        execute(migration, &g_array_index(effects, Effect, i));
+        if (!migration->foreign || g_array_index(effects, Effect, i).type == EFFECT_END)
+            execute(migration, &g_array_index(effects, Effect, i));
 }
 
 static gboolean
@@ -331,6 +334,12 @@ const unsigned char *
 migration_get_uuid(const Migration *migration)
 {
     return migration->uuid;
+}
+
+gboolean
+migration_is_foreign(const Migration *migration)
+{
+    return migration->foreign;
 }
 
 MigrationRole

@@ -33,8 +33,14 @@ Migration *migration_start(MigrationRole role,
                            const Policy *policy,
                            unsigned int flags);
 
-/** migration_forget: the domain's, if it is over: another one begins that we have no part in. */
-void migration_forget(const unsigned char *uuid);
+/**
+ * migration_start_foreign: to this host, from a source that has no Holdfast that we can talk to
+ *
+ * It is shown, and nothing is done about it: it goes, and ends, as with stock libvirt, and a
+ * restart of the daemon forgets it. Otherwise as migration_start().
+ */
+Migration *migration_start_foreign(const unsigned char *uuid, const char *name, unsigned int flags);
+gboolean migration_is_foreign(const Migration *migration);
 
 /* Each returns a reference, or NULL. A migration that is over is found until another of the
  * same domain takes its place or newer ones push it out. */

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/cookie.h"
 #include "run/bitmaps.h"
 #include "run/host.h"
 #include "run/introduce.h"
@@ -194,7 +193,26 @@ phases_perform(virDomainPtr dom,
 
 /* --- Prepare, on the destination --- */
 
-/* A migration that the source's Holdfast announced; NULL for one of a stock source. */
+/* One of a source that has no Holdfast, or one that we do not understand. */
+static Migration *
+expect_foreign(const Cookie *cookie,
+               const guint8 *uuid,
+               const char *name,
+               char **cookieout,
+               int *cookieoutlen,
+               unsigned int flags,
+               const GError *error)
+{
+    Migration *migration = migration_start_foreign(uuid, name, flags);
+
+    if (migration)
+        introduce_foreign(migration, cookie, error);
+    if (g_error_matches(error, COOKIE_ERROR, COOKIE_ERROR_VERSION))
+        introduce_version(cookieout, cookieoutlen);
+    return migration;
+}
+
+/* The migration that the source has announced; NULL if it does not even say of which domain. */
 static Migration *
 expect(virTypedParameterPtr params,
        int nparams,
@@ -215,14 +233,10 @@ expect(virTypedParameterPtr params,
         g_warning("an incoming migration will not recover by itself: %s", error->message);
     if (!cookie.uuid || !cookie.name || !uuid_parse(cookie.uuid, uuid))
         return NULL;
-    if (!cookie.id) {
-        migration_forget(uuid);
-        if (g_error_matches(error, COOKIE_ERROR, COOKIE_ERROR_VERSION))
-            introduce_version(cookieout, cookieoutlen);
-        return NULL;
-    }
     if (!name)
         name = cookie.name;
+    if (!cookie.id)
+        return expect_foreign(&cookie, uuid, name, cookieout, cookieoutlen, flags, error);
     policy = read_policy(params_get_string(params, nparams, VIR_MIGRATE_PARAM_DEST_XML), name);
     migration = migration_start(ROLE_DESTINATION, cookie.id, uuid, name, policy, flags);
     if (!migration)
@@ -319,11 +333,13 @@ phases_prepare(virConnectPtr dconn,
     migration = expect(params, nparams, cookiein, cookieinlen, cookieout, cookieoutlen, flags);
     if (!migration)
         return rc;
-    migration_keep_connection(migration, dconn);
+    if (!migration_is_foreign(migration))
+        migration_keep_connection(migration, dconn);
     postcopy_prepared(migration, refusal);
     uri = *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI);
     learn_incoming(migration, dconn, uri);
-    if (!introduce_destination(migration, uri,
+    if (!migration_is_foreign(migration) &&
+        !introduce_destination(migration, uri,
                                params_get_string(params, nparams, VIR_MIGRATE_PARAM_LISTEN_ADDRESS),
                                cookieout, cookieoutlen, &error))
         g_warning("migration %s: it will not recover by itself: %s", migration_get_id(migration),

@@ -67,6 +67,23 @@ publish_cb(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
+/* In place of an older one of the same domain. */
+static void
+put(Migration *migration)
+{
+    GList *out;
+
+    g_mutex_lock(&registry.lock);
+    out = make_room(migration->uuid);
+    g_queue_push_head(&registry.all, migration_ref(migration));
+    g_mutex_unlock(&registry.lock);
+
+    for (GList *link = out; link; link = link->next)
+        host_post(retire_cb, link->data);
+    g_list_free(out);
+    host_post(publish_cb, migration_ref(migration));
+}
+
 Migration *
 migration_start(MigrationRole role,
                 const char *id,
@@ -76,21 +93,26 @@ migration_start(MigrationRole role,
                 unsigned int flags)
 {
     Migration *migration;
-    GList *out;
 
     if (!host_is_running())
         return NULL;
     migration = migration_new(role, id, uuid, name, policy, flags);
+    put(migration);
+    return migration;
+}
 
-    g_mutex_lock(&registry.lock);
-    out = make_room(uuid);
-    g_queue_push_head(&registry.all, migration_ref(migration));
-    g_mutex_unlock(&registry.lock);
+Migration *
+migration_start_foreign(const unsigned char *uuid, const char *name, unsigned int flags)
+{
+    g_autoptr(Policy) policy = NULL;
+    Migration *migration;
 
-    for (GList *link = out; link; link = link->next)
-        host_post(retire_cb, link->data);
-    g_list_free(out);
-    host_post(publish_cb, migration_ref(migration));
+    if (!host_is_running())
+        return NULL;
+    policy = host_get_policy();
+    migration = migration_new(ROLE_DESTINATION, NULL, uuid, name, policy, flags);
+    migration->foreign = TRUE;
+    put(migration);
     return migration;
 }
 

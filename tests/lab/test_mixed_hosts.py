@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Only one of the hosts has Holdfast: migrations are libvirt's own, an outage comes to what it
 comes to without Holdfast, and a libvirt 11.3 that would crash of a resume is never sent one."""
+import json
 import os
 
 import pytest
@@ -177,10 +178,12 @@ def test_an_outage_between_versions_is_libvirts_own(versions, p2p):
     lab.a.wait_event("Suspended Post-copy Error")
     assert lab.a.domain_state(reason=True) == "paused (post-copy failed)"
     assert lab.b.qemu().alive
-    signal = lab.a.wait_dbus_signal("Paused")
-    message = lab.a.dbus_property(signal["path"], SESSION, "Message")
-    assert "cannot recover a migration together" in message and "version" in message, message
-    assert signal["args"][1]["message"] == message
+    for host in lab.hosts:
+        signal = host.wait_dbus_signal("Paused")
+        message = host.dbus_property(signal["path"], SESSION, "Message")
+        assert "cannot recover a migration together" in message and "version" in message, message
+        assert signal["args"][1]["message"] == message
+        assert message in host.virsh("migrate-status", "guest").stdout
     refused = lab.a.virsh("migrate-recover", "guest", check=False, timeout=60)
     assert refused.returncode == 1 and "update both hosts" in refused.stderr, refused
     for host in lab.hosts:
@@ -197,3 +200,67 @@ def test_a_pause_towards_a_stock_destination_says_why(ours_to_stock, p2p):
     message = lab.a.dbus_property(signal["path"], SESSION, "Message")
     assert "has no Holdfast" in message, message
     assert signal["args"][1]["message"] == message
+
+
+def commands(host):
+    """What QEMU was told about migrations, whether by libvirt or by us."""
+    names = [message.get("execute", message.get("exec-oob"))
+             for _, kind, message in host.qmp_log() if kind == "send"]
+    return [name for name in names if name.startswith("migrate")]
+
+
+def status(host, guest="guest"):
+    return json.loads(host.virsh("migrate-status", str(guest), "--json").stdout)
+
+
+@by_driver
+def test_a_pause_from_a_stock_source_says_why(stock_to_ours, stock_lab, p2p):
+    """Our destination shows it, does nothing about it, and shows its end."""
+    lab = stock_to_ours
+    a_pause(stock_lab, p2p)
+    guest, migration = a_pause(lab, p2p)
+    signal = lab.b.wait_dbus_signal("Paused")
+    assert signal["args"][0] == "io-error"
+    message = lab.b.dbus_property(signal["path"], SESSION, "Message")
+    assert "host 'a' has no Holdfast" in message, message
+    assert signal["args"][1]["message"] == message
+    assert lab.b.dbus_property(signal["path"], SESSION, "State") == "postcopy-paused"
+    told = status(lab.b)
+    assert (told["role"], told["state"], told["peer"], told["recovers-itself"]) \
+        == ("destination", "postcopy-paused", "a", False)
+    assert told["message"] == message
+    assert commands(lab.b) == commands(stock_lab.b)
+    refused = lab.b.virsh("migrate-recover", "guest", check=False)
+    assert refused.returncode == 1 and "host 'a'" in refused.stderr, refused
+
+    lab.migrate(lab.a, lab.b, *RESUME[1:], "--undefinesource", "--persistent", p2p=p2p).succeed()
+    wait(lambda: status(lab.b)["state"] == "completed", 30, "the end in the status")
+    assert status(lab.b)["recoveries"] == 1
+    guest.witness_ok(lab.b)
+
+
+@pytest.mark.parametrize("mode", ["precopy", "postcopy"])
+@by_driver
+def test_what_comes_from_a_stock_source_is_shown(stock_to_ours, mode, p2p):
+    lab = stock_to_ours
+    run_through(lab, mode, p2p)
+    told = status(lab.b)
+    assert (told["role"], told["state"], told["peer"]) == ("destination", "completed", "a")
+    assert "message" not in told
+    states = [step["state"] for step in told["history"]]
+    assert ("postcopy-active" in states) == (mode == "postcopy"), states
+    assert not lab.b.run("ls", "/run/libvirt/holdfast", check=False).stdout.count(".journal")
+
+
+@by_driver
+def test_a_stock_sources_cancelled_migration_is_shown(stock_to_ours, p2p):
+    lab = stock_to_ours
+    guest = lab.guest().start(lab.a)
+    migration = lab.migrate(lab.a, lab.b, "--bandwidth", "1", p2p=p2p)
+    migration.wait_status("active")
+    assert status(lab.b)["state"] == "precopy-active"
+    lab.a.virsh("domjobabort", "guest")
+    migration.fail()
+    wait(lambda: status(lab.b)["state"] in ("cancelled", "failed"), 30, "the end in the status")
+    assert lab.b.domain_state() is None
+    guest.witness_ok(lab.a)

@@ -66,6 +66,7 @@ test_sequences(void)
         {"manual", "M f q c o m", "3/8 3/7 5/3"},
         {"manual, and over before the engine has looked", "M f c q", ""},
         {"not a migration of ours", "U f c m", "3/8 3/7 5/3"},
+        {"one that is shown alone", "F f c m", "3/8 3/7 5/3"},
         {"a migration that is over", "O f m", "3/8 5/3"},
         {"the guest dies", "f q d g", "3/8 5/2"},
         {"the guest dies before the engine has looked", "f d q g", "3/8 5/2"},
@@ -88,6 +89,9 @@ test_sequences(void)
                 break;
             case 'U':
                 world.is_known = FALSE;
+                break;
+            case 'F':
+                world.is_foreign = TRUE;
                 break;
             case 'O':
                 world.state = STATE_COMPLETED;

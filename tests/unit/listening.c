@@ -127,6 +127,12 @@ migration_holds_callers(Migration *migration)
     return world.holds;
 }
 
+gboolean
+migration_is_foreign(const Migration *migration)
+{
+    return world.is_foreign;
+}
+
 void
 host_post(GSourceFunc fn, gpointer opaque)
 {
@@ -226,6 +232,7 @@ void
 listening_reset(void)
 {
     world.is_known = TRUE;
+    world.is_foreign = FALSE;
     world.holds = TRUE;
     world.is_refused = FALSE;
     world.state = STATE_POSTCOPY_PAUSED;

@@ -26,6 +26,7 @@ typedef struct {
     virDomainPtr domain;  /* "test" */
     GMainContext *engine; /* what was posted to it, to be run */
     gboolean is_known;    /* there is a migration of the domain */
+    gboolean is_foreign;  /* ... which is none of ours */
     gboolean holds;       /* ... which the engine brings on by itself */
     MigrationState state; /* ... and which is this far */
     gboolean is_refused;  /* the stock driver registers nobody */

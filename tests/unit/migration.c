@@ -647,6 +647,24 @@ test_when(void)
     world_stop();
 }
 
+/* It is shown, and nobody is told to do anything about it. */
+static void
+test_foreign(void)
+{
+    Migration *migration;
+
+    world_start();
+    migration = migration_start_foreign(world_domain(0), "guest", VIR_MIGRATE_POSTCOPY);
+    bring_to_postcopy(migration);
+    g_assert_null(migration->state_timer);
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    g_assert_cmpint(get_state(migration), ==, STATE_POSTCOPY_PAUSED);
+    g_assert_false(migration->commands[COMMAND_OOB].busy);
+    g_assert_false(migration_holds_callers(migration));
+    forget(migration);
+    world_stop();
+}
+
 /* --- many threads --- */
 
 #define THREADS 8
@@ -721,6 +739,7 @@ main(int argc, char **argv)
     g_test_add_func("/migration/long-timeout", test_long_timeout);
     g_test_add_func("/migration/released", test_released);
     g_test_add_func("/migration/when", test_when);
+    g_test_add_func("/migration/foreign", test_foreign);
     g_test_add_func("/migration/crowd", test_crowd);
     return g_test_run();
 }

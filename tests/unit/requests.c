@@ -10,6 +10,7 @@
 #include "doubles/world.h"
 #include "model/policy.h"
 #include "run/error.h"
+#include "run/migration-priv.h"
 
 static const EventType to_paused[] = {
     EVENT_QEMU_ACTIVE,
