@@ -18,6 +18,7 @@
 
 /* More than any daemon of ours gives. */
 #define HISTORY_MAX_STEPS 1024
+#define BITMAPS_MAX       1024
 
 static void
 step_clear(gpointer data)
@@ -26,6 +27,18 @@ step_clear(gpointer data)
 
     g_free(step->state);
     g_free(step->reason);
+}
+
+static void
+bitmap_clear(gpointer data)
+{
+    MigrationBitmap *bitmap = data;
+
+    g_free(bitmap->kind);
+    g_free(bitmap->disk);
+    g_free(bitmap->name);
+    g_free(bitmap->decision);
+    g_free(bitmap->reason);
 }
 
 void
@@ -41,6 +54,7 @@ migration_free(Migration *migration)
     g_free(migration->peer);
     g_free(migration->message);
     g_array_unref(migration->history);
+    g_array_unref(migration->bitmaps);
     g_free(migration);
 }
 
@@ -99,6 +113,34 @@ read_history(virDomainStatsRecordPtr record, GArray *history)
     }
 }
 
+static char *
+get_bitmap_text(virDomainStatsRecordPtr record, guint i, const char *what)
+{
+    g_autofree char *name = g_strdup_printf(PREFIX "bitmaps.%u.%s", i, what);
+
+    return get_text(record, name);
+}
+
+static void
+read_bitmaps(virDomainStatsRecordPtr record, GArray *bitmaps)
+{
+    guint count = MIN(get_count(record, PREFIX "bitmaps.count"), BITMAPS_MAX);
+
+    for (guint i = 0; i < count; i++) {
+        g_autofree char *at = g_strdup_printf(PREFIX "bitmaps.%u.at-ms", i);
+        MigrationBitmap bitmap = {
+            .kind = get_bitmap_text(record, i, "kind"),
+            .disk = get_bitmap_text(record, i, "disk"),
+            .name = get_bitmap_text(record, i, "name"),
+            .decision = get_bitmap_text(record, i, "decision"),
+            .reason = get_bitmap_text(record, i, "reason"),
+            .at_ms = get_ms(record, at),
+        };
+
+        g_array_append_val(bitmaps, bitmap);
+    }
+}
+
 /* NULL: the domain has had no migration there. */
 static Migration *
 migration_read(virDomainStatsRecordPtr record)
@@ -107,6 +149,8 @@ migration_read(virDomainStatsRecordPtr record)
 
     migration->history = g_array_new(FALSE, FALSE, sizeof(MigrationStep));
     g_array_set_clear_func(migration->history, step_clear);
+    migration->bitmaps = g_array_new(FALSE, FALSE, sizeof(MigrationBitmap));
+    g_array_set_clear_func(migration->bitmaps, bitmap_clear);
     migration->domain = g_strdup(virDomainGetName(record->dom));
     virDomainGetUUIDString(record->dom, migration->uuid);
     migration->id = get_text(record, PREFIX "id");
@@ -126,6 +170,7 @@ migration_read(virDomainStatsRecordPtr record)
     migration->attempts = get_count(record, PREFIX "attempts");
     migration->recovers_itself = get_flag(record, PREFIX "recovers-itself");
     read_history(record, migration->history);
+    read_bitmaps(record, migration->bitmaps);
     virResetLastError();
     return *migration->state ? g_steal_pointer(&migration) : NULL;
 }

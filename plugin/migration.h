@@ -17,6 +17,16 @@ typedef struct {
     guint64 at_ms;
 } MigrationStep;
 
+/** What was decided of a dirty bitmap or, with that as its kind, a checkpoint. */
+typedef struct {
+    char *kind;
+    char *disk; /* "" of a checkpoint */
+    char *name;
+    char *decision;
+    char *reason;
+    guint64 at_ms;
+} MigrationBitmap;
+
 /** Texts are never NULL, "" is none; points in time are of the host's clock, 0 is none. */
 typedef struct {
     char *domain;
@@ -38,6 +48,7 @@ typedef struct {
     guint attempts;
     gboolean recovers_itself;
     GArray *history; /* of MigrationStep */
+    GArray *bitmaps; /* of MigrationBitmap */
 
     /* by migration_fetch_progress() */
     guint64 total_bytes; /* 0: not known */

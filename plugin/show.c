@@ -142,6 +142,25 @@ add_recovery(GString *text, const Migration *migration)
     add_row(text, _("Recovery:"), value->str);
 }
 
+/* What was decided of bitmaps and checkpoints, in the words that the person knows them by. */
+static guint
+add_bitmaps(GString *text, const Migration *migration, guint max_rows)
+{
+    const GArray *bitmaps = migration->bitmaps;
+    guint first = bitmaps->len > max_rows ? bitmaps->len - max_rows : 0;
+
+    for (guint i = first; i < bitmaps->len; i++) {
+        const MigrationBitmap *bitmap = &g_array_index(bitmaps, MigrationBitmap, i);
+        gboolean is_bitmap = g_str_equal(bitmap->kind, "bitmap");
+        g_autofree char *value =
+            g_strdup_printf("%s%s%s: %s: %s", bitmap->disk, *bitmap->disk ? " " : "", bitmap->name,
+                            bitmap->decision, bitmap->reason);
+
+        add_row(text, is_bitmap ? _("Bitmap:") : _("Checkpoint:"), value);
+    }
+    return bitmaps->len - first;
+}
+
 static void
 add_history(GString *text, const Migration *migration, guint max_steps)
 {
@@ -177,11 +196,12 @@ describe_side(const Migration *migration)
 }
 
 char *
-show_details(const Migration *migration, guint max_steps)
+show_details(const Migration *migration, guint max_rows)
 {
     GString *text = g_string_new(NULL);
     g_autofree char *side = describe_side(migration);
     g_autofree char *started = format_time(migration->started_at_ms);
+    guint rows;
 
     add_row(text, _("Domain:"), migration->domain);
     add_row(text, _("Migration:"), migration->id);
@@ -192,7 +212,9 @@ show_details(const Migration *migration, guint max_steps)
     add_pauses(text, migration);
     add_recovery(text, migration);
     add_row(text, _("Message:"), migration->message);
-    add_history(text, migration, max_steps);
+    /* The history keeps half of what there is room for, if it needs that. */
+    rows = add_bitmaps(text, migration, max_rows - MIN(migration->history->len, max_rows / 2));
+    add_history(text, migration, max_rows - rows);
     return g_string_free(text, FALSE);
 }
 
@@ -241,6 +263,25 @@ add_time(GString *json, const char *name, guint64 at_ms)
         json_add_number(json, name, at_ms);
 }
 
+static void
+add_bitmaps_json(GString *json, const GArray *bitmaps)
+{
+    json_open(json, "bitmaps", '[');
+    for (guint i = 0; i < bitmaps->len; i++) {
+        const MigrationBitmap *bitmap = &g_array_index(bitmaps, MigrationBitmap, i);
+
+        json_open(json, NULL, '{');
+        json_add_text(json, "kind", bitmap->kind);
+        add_if_any(json, "disk", bitmap->disk);
+        json_add_text(json, "name", bitmap->name);
+        json_add_text(json, "decision", bitmap->decision);
+        json_add_text(json, "reason", bitmap->reason);
+        json_add_number(json, "at-ms", bitmap->at_ms);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 void
 show_json(GString *json, const Migration *migration)
 {
@@ -279,6 +320,8 @@ show_json(GString *json, const Migration *migration)
         json_close(json, '}');
     }
     json_close(json, ']');
+    if (migration->bitmaps->len > 0)
+        add_bitmaps_json(json, migration->bitmaps);
     json_close(json, '}');
 }
 

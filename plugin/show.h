@@ -9,8 +9,9 @@
 
 #include "migration.h"
 
-/** show_details: all there is to say, a line each; of the history the latest MAX_STEPS. */
-char *show_details(const Migration *migration, guint max_steps);
+/** show_details: all there is to say, a line each; of bitmaps and history together at most
+ * MAX_ROWS, the latest of each. */
+char *show_details(const Migration *migration, guint max_rows);
 
 /** show_table: a line for each of ALL, below a heading. */
 char *show_table(const GPtrArray *all);

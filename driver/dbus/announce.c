@@ -150,6 +150,33 @@ refine_last_recovery(GArray *out, const Status *current, gboolean in_new_pause)
     }
 }
 
+/* The snapshots of a migration share their verdicts. */
+static void
+say_bitmaps(GArray *out, const Status *previous, const Status *current)
+{
+    g_autoptr(GPtrArray) fresh = g_ptr_array_new_with_free_func((GDestroyNotify)verdict_unref);
+    Announcement announcement = {.kind = ANNOUNCE_BITMAPS};
+
+    for (guint i = 0; i < current->verdicts->len; i++) {
+        Verdict *verdict = current->verdicts->pdata[i];
+
+        if (!g_ptr_array_find(previous->verdicts, verdict, NULL))
+            g_ptr_array_add(fresh, verdict_ref(verdict));
+    }
+    if (fresh->len == 0)
+        return;
+    announcement.verdicts = g_steal_pointer(&fresh);
+    g_array_append_val(out, announcement);
+}
+
+static void
+announcement_clear(gpointer opaque)
+{
+    Announcement *announcement = opaque;
+
+    g_clear_pointer(&announcement->verdicts, g_ptr_array_unref);
+}
+
 GArray *
 announce(const Status *previous, const Status *current)
 {
@@ -159,6 +186,7 @@ announce(const Status *previous, const Status *current)
     Announcement head = {.kind = known ? ANNOUNCE_CHANGED : ANNOUNCE_ADDED};
     Walk walk;
 
+    g_array_set_clear_func(out, announcement_clear);
     g_array_append_val(out, head);
     if (past->history->len == 0)
         return out;
@@ -171,6 +199,8 @@ announce(const Status *previous, const Status *current)
     else if (walk.paused)
         say_paused(&walk);
     refine_last_recovery(out, current, walk.paused);
+    if (known)
+        say_bitmaps(out, previous, current);
     return out;
 }
 

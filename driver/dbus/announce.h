@@ -17,8 +17,9 @@ typedef enum {
     ANNOUNCE_PAUSED,
     ANNOUNCE_RECOVERED,
     ANNOUNCE_FINISHED,
+    ANNOUNCE_BITMAPS, /* something was decided of bitmaps or checkpoints */
 } AnnouncementKind;
-#define ANNOUNCE_LAST (ANNOUNCE_FINISHED + 1)
+#define ANNOUNCE_LAST (ANNOUNCE_BITMAPS + 1)
 
 typedef struct {
     AnnouncementKind kind;
@@ -28,6 +29,7 @@ typedef struct {
     gint64 at_usec;      /* of a PAUSED: when the pause began; of a RECOVERED: when it ended */
     guint64 outage_usec; /* of a RECOVERED */
     guint attempts;      /* of a RECOVERED */
+    GPtrArray *verdicts; /* of a BITMAPS: (element-type Verdict): those that are new */
 } Announcement;
 
 /**
@@ -41,6 +43,7 @@ typedef struct {
  * an operator takes the pause over or hands it back, since that decides who ends it.
  * - Of a session seen for the first time (also one read from the journal) only the present is
  *   told: ADDED, and PAUSED if it is in a pause.
+ * - BITMAPS comes last.
  *
  * Returns: (transfer full): a GArray of Announcement, in the order to send them; never empty.
  */

@@ -58,6 +58,36 @@ history_to_variant(const GArray *history)
 }
 
 static void
+add_valid(GVariantBuilder *entry, const char *key, const char *value)
+{
+    g_autofree char *text = g_utf8_make_valid(value, -1);
+
+    g_variant_builder_add(entry, "{sv}", key, g_variant_new_string(text));
+}
+
+static GVariant *
+verdicts_to_variant(const GPtrArray *verdicts)
+{
+    GVariantBuilder builder;
+
+    g_variant_builder_init(&builder, G_VARIANT_TYPE("aa{sv}"));
+    for (guint i = 0; i < verdicts->len; i++) {
+        const Verdict *verdict = verdicts->pdata[i];
+        GVariantBuilder entry;
+
+        g_variant_builder_init(&entry, G_VARIANT_TYPE_VARDICT);
+        add_valid(&entry, "kind", verdict_kind_to_string(verdict->kind));
+        add_valid(&entry, "disk", verdict->disk);
+        add_valid(&entry, "name", verdict->name);
+        add_valid(&entry, "decision", verdict->decision);
+        add_valid(&entry, "reason", verdict->reason);
+        g_variant_builder_add(&entry, "{sv}", "at", g_variant_new_uint64(usec(verdict->at_usec)));
+        g_variant_builder_add_value(&builder, g_variant_builder_end(&entry));
+    }
+    return g_variant_builder_end(&builder);
+}
+
+static void
 set_properties(HoldfastDBusSession *session, const Status *status)
 {
     set_text(session, "migration-id", status->id);
@@ -78,6 +108,7 @@ set_properties(HoldfastDBusSession *session, const Status *status)
     holdfast_dbus_session_set_recovers_itself(session, status->recovers_itself);
     holdfast_dbus_session_set_next_attempt_at(session, usec(status->next_attempt_at_usec));
     holdfast_dbus_session_set_history(session, history_to_variant(status->history));
+    holdfast_dbus_session_set_bitmaps(session, verdicts_to_variant(status->verdicts));
 }
 
 /* What the details of every signal begin with. */
@@ -139,6 +170,21 @@ tell_recovered(Tree *tree,
                                                    holdfast_dbus_session_get_uuid(session),
                                                    holdfast_dbus_session_get_domain_name(session),
                                                    holdfast_dbus_session_get_role(session), value);
+}
+
+static void
+tell_bitmaps(Tree *tree,
+             HoldfastDBusSession *session,
+             const char *path,
+             const Announcement *announcement)
+{
+    g_autoptr(GVariant) value = g_variant_ref_sink(verdicts_to_variant(announcement->verdicts));
+
+    holdfast_dbus_session_emit_bitmaps_decided(session, value);
+    holdfast_dbus_manager_emit_migration_bitmaps_decided(
+        tree->manager, path, holdfast_dbus_session_get_uuid(session),
+        holdfast_dbus_session_get_domain_name(session), holdfast_dbus_session_get_role(session),
+        value);
 }
 
 static char *
@@ -276,6 +322,9 @@ tree_tell(Tree *tree, const Status *status, const GArray *announcements)
             break;
         case ANNOUNCE_RECOVERED:
             tell_recovered(tree, session, path, announcement);
+            break;
+        case ANNOUNCE_BITMAPS:
+            tell_bitmaps(tree, session, path, announcement);
             break;
         case ANNOUNCE_FINISHED:
             holdfast_dbus_session_emit_finished(session,

@@ -57,6 +57,7 @@ struct Session {
     guint64 last_outage_usec;
     guint32 random; /* state of the jitter */
     GArray *history;
+    GPtrArray *verdicts; /* of Verdict, see Status */
 
     /* of the step that runs */
     GArray *effects;

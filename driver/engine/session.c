@@ -47,6 +47,7 @@ session_new(MigrationRole role,
     session->started_at_usec = at_usec;
     session->random = seed;
     session->history = g_array_new(FALSE, TRUE, sizeof(StatusStep));
+    session->verdicts = g_ptr_array_new_with_free_func((GDestroyNotify)verdict_unref);
     g_array_append_val(session->history, first);
     return session;
 }
@@ -65,6 +66,7 @@ session_free(Session *session)
     g_free(session->note);
     policy_unref(session->policy);
     g_array_unref(session->history);
+    g_ptr_array_unref(session->verdicts);
     g_free(session);
 }
 
@@ -592,5 +594,7 @@ session_get_status(const Session *session)
     status->recoveries = session->recoveries;
     status->attempts = session->attempts;
     g_array_append_vals(status->history, session->history->data, session->history->len);
+    for (guint i = 0; i < session->verdicts->len; i++)
+        g_ptr_array_add(status->verdicts, verdict_ref(session->verdicts->pdata[i]));
     return status;
 }

@@ -112,6 +112,19 @@ void session_set_hint(Session *session, const char *hint);
  * message while the migration is under way, as long as there is nothing more urgent to say. */
 void session_set_note(Session *session, const char *note);
 
+/* A guest with many disks and checkpoints has a hundred; what tells of them stays small. */
+#define SESSION_VERDICTS_MAX 256
+
+/**
+ * session_add_verdicts: what was decided of bitmaps or checkpoints
+ * @verdicts: (element-type Verdict): references are kept; each takes the place of an older one of
+ *   the same bitmap or checkpoint
+ */
+void session_add_verdicts(Session *session, const GPtrArray *verdicts);
+
+/** (element-type Verdict): oldest first, borrowed until the next are added. */
+const GPtrArray *session_get_verdicts(const Session *session);
+
 /**
  * session_step:
  * @effects: (element-type Effect): what is to be done is appended, in order

@@ -12,6 +12,7 @@ status_new(void)
 
     g_atomic_ref_count_init(&status->refs);
     status->history = g_array_new(FALSE, TRUE, sizeof(StatusStep));
+    status->verdicts = g_ptr_array_new_with_free_func((GDestroyNotify)verdict_unref);
     return status;
 }
 
@@ -33,5 +34,6 @@ status_unref(Status *status)
     g_free(status->peer);
     g_free(status->message);
     g_array_unref(status->history);
+    g_ptr_array_unref(status->verdicts);
     g_free(status);
 }

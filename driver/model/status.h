@@ -11,6 +11,7 @@
 #include <glib.h>
 
 #include "model/state.h"
+#include "model/verdict.h"
 
 /** One line of a migration's history. */
 typedef struct {
@@ -35,9 +36,10 @@ typedef struct {
     guint64 last_outage_usec;    /* the last pause that is over */
     guint pauses;
     guint recoveries;
-    guint attempts;  /* of the pause that lasts, or of the last one */
-    char *message;   /* of a failure, or why a pause lasts, for a person; "" otherwise */
-    GArray *history; /* of StatusStep, oldest first, at least one; bounded */
+    guint attempts;      /* of the pause that lasts, or of the last one */
+    char *message;       /* of a failure, or why a pause lasts, for a person; "" otherwise */
+    GArray *history;     /* of StatusStep, oldest first, at least one; bounded */
+    GPtrArray *verdicts; /* of Verdict, oldest first, one of each bitmap or checkpoint; bounded */
 
     /*< private >*/
     gatomicrefcount refs;

@@ -5,6 +5,18 @@
  */
 #include "run/decided.h"
 
+static void
+tell(Migration *migration, virDomainPtr dom, const char *what, Verdict *verdict)
+{
+    g_message("%s%s%sdomain %s: %s: %s: %s", migration ? "migration " : "",
+              migration ? migration_get_id(migration) : "", migration ? " of " : "",
+              virDomainGetName(dom), what, verdict->decision, verdict->reason);
+    if (migration)
+        migration_add_verdict(migration, verdict);
+    else
+        verdict_unref(verdict);
+}
+
 void
 decided_tell(Migration *migration,
              virDomainPtr dom,
@@ -13,7 +25,25 @@ decided_tell(Migration *migration,
              BitmapDecision decision,
              const char *reason)
 {
-    g_message("%s%s%sdomain %s: dirty bitmap %s on %s: %s: %s", migration ? "migration " : "",
-              migration ? migration_get_id(migration) : "", migration ? " of " : "",
-              virDomainGetName(dom), bitmap, node, bitmap_decision_to_string(decision), reason);
+    g_autofree char *disk = migration ? migration_name_disk(migration, node) : g_strdup(node);
+    gboolean named = !g_str_equal(disk, node);
+    g_autofree char *what = g_strdup_printf("%s%sdirty bitmap %s on %s", named ? disk : "",
+                                            named ? ": " : "", bitmap, node);
+
+    tell(migration, dom, what,
+         verdict_new(VERDICT_BITMAP, disk, bitmap, bitmap_decision_to_string(decision), reason,
+                     g_get_real_time()));
+}
+
+void
+decided_tell_checkpoint(Migration *migration,
+                        virDomainPtr dom,
+                        const char *checkpoint,
+                        const char *decision,
+                        const char *reason)
+{
+    g_autofree char *what = g_strdup_printf("checkpoint %s", checkpoint);
+
+    tell(migration, dom, what,
+         verdict_new(VERDICT_CHECKPOINT, "", checkpoint, decision, reason, g_get_real_time()));
 }

@@ -11,13 +11,13 @@
 #include "run/migration.h"
 
 /**
- * decided_tell: a line in the log
+ * decided_tell: what was decided of a bitmap: a line in the log, and shown with the migration
  * @migration: (nullable): the one that it is about; NULL where it is not known any more
  * @dom: the domain on this host
  * @node: the block node that has the bitmap
  * @reason: why, for a person; without a full stop
  *
- * When it is done, or found that it cannot be. Any thread.
+ * When it is done, or found that it cannot be. Any thread; also in a QmpJob.
  */
 void decided_tell(Migration *migration,
                   virDomainPtr dom,
@@ -25,3 +25,13 @@ void decided_tell(Migration *migration,
                   const char *bitmap,
                   BitmapDecision decision,
                   const char *reason);
+
+/**
+ * decided_tell_checkpoint: the same of a checkpoint
+ * @decision: a word
+ */
+void decided_tell_checkpoint(Migration *migration,
+                             virDomainPtr dom,
+                             const char *checkpoint,
+                             const char *decision,
+                             const char *reason);

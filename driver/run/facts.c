@@ -3,8 +3,11 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include <unistd.h>
+
 #include "run/host.h"
 #include "run/migration-priv.h"
+#include "stock/statusfile.h"
 
 typedef struct {
     Migration *migration;
@@ -256,6 +259,75 @@ void
 migration_set_listen(Migration *migration, const char *host)
 {
     tell_fact(set_listen_cb, migration, &(Fact){.name = g_strdup(host)});
+}
+
+/* --- bitmaps and checkpoints --- */
+
+static gboolean
+add_verdicts_cb(gpointer opaque)
+{
+    Fact *fact = opaque;
+    Migration *migration = fact->migration;
+    g_autoptr(Migration) current = migration_find(migration->uuid);
+    g_autoptr(GPtrArray) verdicts = NULL;
+
+    g_mutex_lock(&registry.lock);
+    verdicts = migration->verdicts;
+    migration->verdicts = g_ptr_array_new_with_free_func((GDestroyNotify)verdict_unref);
+    g_mutex_unlock(&registry.lock);
+    session_add_verdicts(migration->session, verdicts);
+    /* Of one that another has taken the place of nothing is shown any more. */
+    if (current == migration) {
+        migration_write_journal(migration);
+        migration_put_snapshot(migration, EVENT_QEMU_SETUP);
+    }
+    fact_free(fact);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_add_verdict(Migration *migration, Verdict *verdict)
+{
+    gboolean first;
+
+    g_mutex_lock(&registry.lock);
+    first = migration->verdicts->len == 0;
+    g_ptr_array_add(migration->verdicts, verdict);
+    g_mutex_unlock(&registry.lock);
+    if (first)
+        tell_fact(add_verdicts_cb, migration, &(Fact){0});
+}
+
+/* libvirt itself, asked for the domain's XML, waits for the migration's job at the destination; its
+ * status file has the same. */
+void
+migration_learn_disks(Migration *migration)
+{
+    g_autofree char *path = statusfile_get_path(geteuid() == 0, migration->name);
+    g_autofree char *text = NULL;
+    g_autoptr(GPtrArray) disks = NULL;
+    g_autoptr(GPtrArray) before = NULL;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return;
+    disks = disk_parse_all(text);
+    g_mutex_lock(&registry.lock);
+    before = migration->disks;
+    migration->disks = g_steal_pointer(&disks);
+    g_mutex_unlock(&registry.lock);
+}
+
+char *
+migration_name_disk(Migration *migration, const char *node)
+{
+    const Disk *disk;
+    char *name;
+
+    g_mutex_lock(&registry.lock);
+    disk = migration->disks ? disk_find_node(migration->disks, node) : NULL;
+    name = g_strdup(disk ? disk->target : node);
+    g_mutex_unlock(&registry.lock);
+    return name;
 }
 
 /* Not the engine's business, and so at once. */

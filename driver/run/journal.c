@@ -19,8 +19,11 @@
 #define SUFFIX_ARRIVED ".arrived"
 #define PORT_FILE      "port"
 #define ARRIVALS_MAX   16
-/* A policy has 64 KiB at most (model/policy.h); the rest is small. */
-#define FILE_MAX_BYTES (256 * 1024)
+/* A policy has 64 KiB at most (model/policy.h); a bitmap's name has 1 KiB at most, and what was
+ * decided of 256 of them (engine/session.h) stays below 1 MiB with every character escaped. */
+#define FILE_MAX_BYTES (1536 * 1024)
+/* One group for each verdict, from 0 on: an older build passes over them. */
+#define VERDICT_GROUP "verdict-%u"
 
 G_DEFINE_QUARK(holdfast - journal - error - quark, journal_error)
 
@@ -37,6 +40,7 @@ journal_record_clear(JournalRecord *record)
     g_free(record->armed_host);
     g_free(record->peer_boot);
     g_free(record->policy);
+    g_clear_pointer(&record->verdicts, g_ptr_array_unref);
     memset(record, 0, sizeof(*record));
 }
 
@@ -122,6 +126,55 @@ set_number(JournalRecord *record, NumberType type, gsize offset, guint64 value)
     return TRUE;
 }
 
+static void
+format_verdicts(const GPtrArray *verdicts, GKeyFile *file)
+{
+    for (guint i = 0; verdicts && i < verdicts->len; i++) {
+        const Verdict *verdict = verdicts->pdata[i];
+        g_autofree char *group = g_strdup_printf(VERDICT_GROUP, i);
+
+        g_key_file_set_string(file, group, "kind", verdict_kind_to_string(verdict->kind));
+        g_key_file_set_string(file, group, "disk", verdict->disk);
+        g_key_file_set_string(file, group, "name", verdict->name);
+        g_key_file_set_string(file, group, "decision", verdict->decision);
+        g_key_file_set_string(file, group, "reason", verdict->reason);
+        g_key_file_set_int64(file, group, "at-usec", verdict->at_usec);
+    }
+}
+
+/* NULL for one that does not hold. */
+static Verdict *
+parse_verdict(GKeyFile *file, const char *group)
+{
+    g_autofree char *word = g_key_file_get_string(file, group, "kind", NULL);
+    g_autofree char *disk = g_key_file_get_string(file, group, "disk", NULL);
+    g_autofree char *name = g_key_file_get_string(file, group, "name", NULL);
+    g_autofree char *decision = g_key_file_get_string(file, group, "decision", NULL);
+    g_autofree char *reason = g_key_file_get_string(file, group, "reason", NULL);
+    gint64 at_usec = g_key_file_get_int64(file, group, "at-usec", NULL);
+    VerdictKind kind;
+
+    if (!word || !verdict_kind_from_string(word, &kind) || !disk || !name || !decision || !reason)
+        return NULL;
+    return verdict_new(kind, disk, name, decision, reason, at_usec);
+}
+
+/* They are there to be shown, and nothing hangs on one that is damaged. */
+static GPtrArray *
+parse_verdicts(GKeyFile *file)
+{
+    GPtrArray *verdicts = g_ptr_array_new_with_free_func((GDestroyNotify)verdict_unref);
+
+    for (guint i = 0; i < SESSION_VERDICTS_MAX; i++) {
+        g_autofree char *group = g_strdup_printf(VERDICT_GROUP, i);
+        Verdict *verdict = parse_verdict(file, group);
+
+        if (verdict)
+            g_ptr_array_add(verdicts, verdict);
+    }
+    return verdicts;
+}
+
 char *
 journal_format(const JournalRecord *record)
 {
@@ -149,6 +202,7 @@ journal_format(const JournalRecord *record)
         g_key_file_set_uint64(file, GROUP, numbers[i].key,
                               get_number(record, numbers[i].type, numbers[i].offset));
     g_key_file_set_string(file, GROUP, "policy", record->policy);
+    format_verdicts(record->verdicts, file);
     return g_key_file_to_data(file, NULL, NULL);
 }
 
@@ -242,6 +296,7 @@ parse(GKeyFile *file, JournalRecord *record, GError **error)
             return FALSE;
         }
     }
+    record->verdicts = parse_verdicts(file);
     return TRUE;
 }
 

@@ -39,6 +39,7 @@ typedef struct {
     gboolean undefine;
     char *policy; /* XML */
     SessionMemory memory;
+    GPtrArray *verdicts; /* of Verdict; NULL when written: none */
 } JournalRecord;
 
 void journal_record_clear(JournalRecord *record);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "bitmap/disk.h"
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/peer.h"
@@ -60,6 +61,8 @@ struct Migration {
     guint confirms;
     gboolean finish_claimed;
     virConnectPtr dconn; /* the client's to this host */
+    GPtrArray *disks;    /* of Disk; NULL: not known */
+    GPtrArray *verdicts; /* of Verdict, that the engine thread has yet to take in */
 
     /* the engine thread's */
     Session *session;
@@ -123,6 +126,9 @@ void migration_path_free(gpointer path);
 guint migration_count_ways(const Migration *migration);
 /** Behind those of its rank, unless it is there already. Engine thread. */
 void migration_put_path(Migration *migration, PathRank rank, const char *host, guint16 listen_port);
+
+/** Before anything is done about a change. Engine thread. */
+void migration_write_journal(Migration *migration);
 
 /** After a change: shows the session as it is now, and wakes who waits. Engine thread. */
 void migration_put_snapshot(Migration *migration, EventType event);

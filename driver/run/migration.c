@@ -51,6 +51,7 @@ migration_new(MigrationRole role,
     migration->channel.role = role;
     migration->paths = g_ptr_array_new_with_free_func(migration_path_free);
     migration->waits = g_array_new(FALSE, FALSE, sizeof(MigrationWait));
+    migration->verdicts = g_ptr_array_new_with_free_func((GDestroyNotify)verdict_unref);
     migration->session = session_new(role, migration->id, uuid_text, name, policy, g_random_int(),
                                      g_get_real_time());
     migration->status = session_get_status(migration->session);
@@ -66,6 +67,7 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
 
     migration->secret = record->secret;
     session_restore(migration->session, &record->memory, g_get_real_time());
+    session_add_verdicts(migration->session, record->verdicts);
     g_free(migration->peer);
     migration->peer = g_strdup(record->peer);
     migration->peer_port = record->peer_port;
@@ -110,6 +112,8 @@ migration_unref(Migration *migration)
     status_unref(migration->status);
     g_ptr_array_unref(migration->paths);
     g_array_unref(migration->waits);
+    g_ptr_array_unref(migration->verdicts);
+    g_clear_pointer(&migration->disks, g_ptr_array_unref);
     policy_unref(migration->policy);
     g_free(migration->peer);
     g_free(migration->peer_boot);
@@ -203,6 +207,7 @@ migration_record(Migration *migration, JournalRecord *record)
         .flags = migration_get_flags(migration),
         .undefine = migration_is_to_undefine(migration),
         .policy = policy_to_xml(migration->policy),
+        .verdicts = g_ptr_array_ref((GPtrArray *)session_get_verdicts(migration->session)),
     };
     migration_get_secret(migration, &record->secret);
     session_remember(migration->session, &record->memory);
@@ -228,9 +233,8 @@ note_arrival(Migration *migration)
                          state == STATE_COMPLETED ? ARRIVAL_STARTED : ARRIVAL_DOUBTFUL);
 }
 
-/* Before anything is done about the change. */
-static void
-write_journal(Migration *migration)
+void
+migration_write_journal(Migration *migration)
 {
     g_autoptr(Migration) current = migration_find(migration->uuid);
     g_auto(JournalRecord) record = {0};
@@ -261,7 +265,7 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
     if (session_step(migration->session, &event, effects)) {
         if (session_get_state(migration->session) == STATE_POSTCOPY_ACTIVE)
             migration_drop_override(migration);
-        write_journal(migration);
+        migration_write_journal(migration);
         migration_put_snapshot(migration, type);
         connection_follow(migration);
     }

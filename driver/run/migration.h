@@ -77,6 +77,12 @@ const char *migration_get_name(const Migration *migration);
 void migration_set_domain_id(Migration *migration, int id);
 int migration_get_domain_id(Migration *migration);
 const Policy *migration_get_policy(const Migration *migration);
+/** migration_learn_disks: how the domain, which runs here, names its disks. Reads libvirt's file;
+ * any thread that may do that. */
+void migration_learn_disks(Migration *migration);
+/** The disk that has a block node, "vda"; the node itself where that is not known. Free with
+ * g_free(). Any thread. */
+char *migration_name_disk(Migration *migration, const char *node);
 /** The latest snapshot; a reference. */
 Status *migration_get_status(Migration *migration);
 
@@ -112,6 +118,9 @@ void migration_set_peer_boot(Migration *migration, const char *boot);
 void migration_set_hint(Migration *migration, const char *hint);
 /** session_set_note() */
 void migration_set_note(Migration *migration, const char *note);
+/** Something was decided of a bitmap or a checkpoint; @verdict is taken. Several at once are shown
+ * together. */
+void migration_add_verdict(Migration *migration, Verdict *verdict);
 /** Further addresses of it, after those of the same rank; none is there twice. */
 void migration_add_paths(Migration *migration, PathRank rank, char **hosts);
 /** The source, which has Holdfast, as the destination knows it. */

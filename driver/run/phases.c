@@ -104,6 +104,7 @@ phases_begin(virDomainPtr dom,
     migration_set_domain_id(migration, (int)virDomainGetID(dom));
     migration_keep_connection(migration, virDomainGetConnect(dom));
     migration_set_undefine(migration, (flags & VIR_MIGRATE_UNDEFINE_SOURCE) != 0);
+    migration_learn_disks(migration);
     postcopy_planned(migration, &plan);
     if (!introduce_source(migration, cookieout, cookieoutlen, &error))
         g_warning("migration %s of domain %s: the destination will not know of it: %s",
@@ -257,6 +258,7 @@ learn_incoming(Migration *migration, virConnectPtr dconn, const char *uri)
     if (dom) {
         migration_set_channel(migration, get_pid(dom), port);
         migration_set_domain_id(migration, (int)virDomainGetID(dom));
+        migration_learn_disks(migration);
         virDomainFree(dom);
     }
     virResetLastError();

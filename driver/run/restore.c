@@ -122,6 +122,7 @@ take_up(Migration *migration, virConnectPtr connection)
     pid_t pid = 0;
     EventType type;
 
+    migration_learn_disks(migration);
     /* It is over, and the destination is still to be told, or the guest here to be dealt with. */
     if (migration_state_is_terminal(status->state)) {
         migration_post(migration, EVENT_RESTORED, 0, NULL);

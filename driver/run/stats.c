@@ -69,6 +69,65 @@ add_history(Record *record, const GArray *history)
     }
 }
 
+/* How often each decision was taken, in the order in which they come. */
+static void
+add_decided(Record *record, const GPtrArray *verdicts, VerdictKind kind)
+{
+    char name[VIR_TYPED_PARAM_FIELD_LENGTH];
+
+    for (guint i = 0; i < verdicts->len; i++) {
+        const Verdict *first = verdicts->pdata[i];
+        guint count = 0;
+
+        for (guint j = 0; j < verdicts->len; j++) {
+            const Verdict *verdict = verdicts->pdata[j];
+
+            if (verdict->kind != kind || !g_str_equal(verdict->decision, first->decision))
+                continue;
+            if (j < i)
+                break;
+            count++;
+        }
+        g_snprintf(name, sizeof(name), "holdfast.%ss.decided.%s", verdict_kind_to_string(kind),
+                   first->decision);
+        if (count > 0)
+            add_count(record, name, count);
+    }
+}
+
+static void
+add_verdicts(Record *record, const GPtrArray *verdicts)
+{
+    static const struct {
+        const char *name;
+        gsize offset;
+    } texts[] = {
+        {"disk", G_STRUCT_OFFSET(Verdict, disk)},
+        {"name", G_STRUCT_OFFSET(Verdict, name)},
+        {"decision", G_STRUCT_OFFSET(Verdict, decision)},
+        {"reason", G_STRUCT_OFFSET(Verdict, reason)},
+    };
+    char name[VIR_TYPED_PARAM_FIELD_LENGTH];
+
+    if (verdicts->len == 0)
+        return;
+    add_decided(record, verdicts, VERDICT_BITMAP);
+    add_decided(record, verdicts, VERDICT_CHECKPOINT);
+    add_count(record, "holdfast.bitmaps.count", verdicts->len);
+    for (guint i = 0; i < verdicts->len; i++) {
+        const Verdict *verdict = verdicts->pdata[i];
+
+        g_snprintf(name, sizeof(name), "holdfast.bitmaps.%u.kind", i);
+        add_text(record, name, verdict_kind_to_string(verdict->kind));
+        for (guint j = 0; j < G_N_ELEMENTS(texts); j++) {
+            g_snprintf(name, sizeof(name), "holdfast.bitmaps.%u.%s", i, texts[j].name);
+            add_text(record, name, G_STRUCT_MEMBER(char *, verdict, texts[j].offset));
+        }
+        g_snprintf(name, sizeof(name), "holdfast.bitmaps.%u.at-ms", i);
+        add_ms(record, name, verdict->at_usec);
+    }
+}
+
 void
 stats_add(virTypedParameterPtr *params, int *n_params, const Status *status, gint64 now_usec)
 {
@@ -95,6 +154,7 @@ stats_add(virTypedParameterPtr *params, int *n_params, const Status *status, gin
     if (status->next_attempt_at_usec > 0)
         add_ms(&record, "holdfast.next-attempt-at-ms", status->next_attempt_at_usec);
     add_history(&record, status->history);
+    add_verdicts(&record, status->verdicts);
 
     *params = record.list;
     *n_params = record.n;

@@ -90,6 +90,13 @@ print_one(GString *text, const Announcement *a)
         g_string_append_printf(text, " RECOVERED(%d,%u,%d)", (int)a->outage_usec, a->attempts,
                                (int)a->at_usec);
         break;
+    case ANNOUNCE_BITMAPS:
+        g_string_append(text, " BITMAPS(");
+        for (guint i = 0; i < a->verdicts->len; i++)
+            g_string_append_printf(text, "%s%s", i ? " " : "",
+                                   ((const Verdict *)a->verdicts->pdata[i])->name);
+        g_string_append(text, ")");
+        break;
     case ANNOUNCE_FINISHED:
         g_string_append_printf(text, " FINISHED(%s)", migration_state_to_string(a->to));
         break;
@@ -233,6 +240,39 @@ test_lost(void)
     g_assert_cmpstr(got, ==, "changed " P ">" S " " S ">" A " RECOVERED(40,2,60)");
 }
 
+/* Those that were not in the snapshot before; those decided anew are new. */
+static void
+test_bitmaps(void)
+{
+    g_auto(GStrv) words = g_strsplit("setup precopy-active failed", " ", -1);
+    g_autoptr(Status) none = make_status("m", words, 1, 3);
+    g_autoptr(Status) one = make_status("m", words, 2, 3);
+    g_autoptr(Status) more = make_status("m", words, 3, 3);
+    g_autoptr(Verdict) kept = verdict_new(VERDICT_BITMAP, "vda", "kept", "leave", "", 1);
+    g_autoptr(Verdict) old = verdict_new(VERDICT_BITMAP, "vda", "a", "leave", "", 1);
+    struct {
+        const Status *previous;
+        const Status *current;
+        const char *expected;
+    } snapshots[] = {
+        {none, one, "changed setup>precopy-active BITMAPS(kept a)"},
+        {one, one, "changed"},
+        {one, more, "changed precopy-active>failed FINISHED(failed) BITMAPS(b a)"},
+        {NULL, more, "added"},
+    };
+
+    g_ptr_array_add(one->verdicts, verdict_ref(kept));
+    g_ptr_array_add(one->verdicts, verdict_ref(old));
+    g_ptr_array_add(more->verdicts, verdict_ref(kept));
+    g_ptr_array_add(more->verdicts, verdict_new(VERDICT_BITMAP, "vdb", "b", "drop", "", 2));
+    g_ptr_array_add(more->verdicts, verdict_new(VERDICT_BITMAP, "vda", "a", "repair", "", 2));
+    for (guint i = 0; i < G_N_ELEMENTS(snapshots); i++) {
+        g_autofree char *got = print(snapshots[i].previous, snapshots[i].current);
+
+        g_assert_cmpstr(got, ==, snapshots[i].expected);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -241,5 +281,6 @@ main(int argc, char **argv)
     g_test_add_func("/announce/another-migration", test_another_migration);
     g_test_add_func("/announce/skips", test_skips);
     g_test_add_func("/announce/lost", test_lost);
+    g_test_add_func("/announce/bitmaps", test_bitmaps);
     return g_test_run();
 }

@@ -35,6 +35,7 @@ test_properties(Stage *s, gconstpointer data)
         {"RecoversItself", "true"},
         {"NextAttemptAt", "0"},
         {"Message", "''"},
+        {"Bitmaps", "[]"},
         {"History", "[(1700000000000000, 1000000, 'postcopy-active', ''), "
                     "(1700000001000000, 0, 'postcopy-paused', 'network')]"},
     };
@@ -147,6 +148,40 @@ test_signals(Stage *s, gconstpointer data)
     g_assert_nonnull(strstr(paused, "'reason': <'network'>"));
     g_assert_nonnull(strstr(paused, "'migration': <'" ID "'>"));
     g_assert_nonnull(strstr(paused, "'at': <uint64 1700000001000000>"));
+}
+
+#define ENTRY(name)                                                                                \
+    "{'kind': <'bitmap'>, 'disk': <'vda'>, 'name': <'" name "'>, 'decision': <'drop'>, "           \
+    "'reason': <'caf\xc3\xa9'>, 'at': <uint64 1700000000000000>}"
+
+/* Those that are new, on the session and on the manager; all of them are the property. */
+static void
+test_bitmaps(Stage *s, gconstpointer data)
+{
+    static const char *const expected[] = {
+        "InterfacesAdded ('" PATH "', {'" SESSION "': ",
+        "PropertiesChanged ('" SESSION "', {",
+        "StateChanged ('setup', 'failed', '')",
+        "Finished ('failed', '')",
+        "BitmapsDecided ([{",
+        "MigrationBitmapsDecided ('" PATH "', '" UUID "', 'guest', 'source', [{",
+    };
+    Story story = {.verdicts = 1};
+    g_autofree char *all = NULL;
+
+    stage_wait_name(s);
+    g_ptr_array_set_size(s->heard, 0);
+    story_step(&story, STATE_SETUP, REASON_NONE);
+    stage_publish(s, &story);
+    story_step(&story, STATE_FAILED, REASON_NONE);
+    story.verdicts = 3;
+    stage_publish(s, &story);
+    stage_wait_heard(s, "MigrationBitmapsDecided");
+    check_heard(s, expected, G_N_ELEMENTS(expected));
+
+    g_assert_cmpstr(s->heard->pdata[4], ==, "BitmapsDecided ([" ENTRY("1") ", " ENTRY("2") "],)");
+    all = stage_get_property(s, PATH, SESSION, "Bitmaps");
+    g_assert_cmpstr(all, ==, "[" ENTRY("0") ", " ENTRY("1") ", " ENTRY("2") "]");
 }
 
 static void
@@ -360,6 +395,7 @@ add_tests(void)
     ADD("properties", test_properties);
     ADD("odd-values", test_odd_values);
     ADD("signals", test_signals);
+    ADD("bitmaps", test_bitmaps);
     ADD("replaced", test_replaced);
     ADD("restart", test_restart);
     ADD("bad-bus", test_bad_bus);

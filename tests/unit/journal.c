@@ -98,6 +98,45 @@ test_round_trip(void)
     g_assert_cmpuint(record.memory.last_outage_usec, ==, sample.memory.last_outage_usec);
 }
 
+/* What was decided of bitmaps; one that is damaged is left out, and costs nothing else. */
+static void
+test_verdicts(void)
+{
+    static const char *const damages[] = {"kind=checkpoint", "disk=vda;\\\\", "reason=it is w"};
+    g_autoptr(GPtrArray) verdicts = g_ptr_array_new_with_free_func((GDestroyNotify)verdict_unref);
+    JournalRecord more = sample;
+    g_autofree char *text = NULL;
+
+    g_ptr_array_add(verdicts, verdict_new(VERDICT_BITMAP, "vda;\\", "[a] = b\n", "drop",
+                                          "it is worthless", G_GINT64_CONSTANT(1795301087257983)));
+    g_ptr_array_add(verdicts, verdict_new(VERDICT_CHECKPOINT, "", "c", "carry", "it is known", 1));
+    more.verdicts = verdicts;
+    text = journal_format(&more);
+    for (guint i = 0; i <= G_N_ELEMENTS(damages); i++) {
+        g_autofree char *damaged = g_strdup(text);
+        char *at = i < G_N_ELEMENTS(damages) ? strstr(damaged, damages[i]) : NULL;
+        g_auto(JournalRecord) record = {0};
+        guint n = at ? 1 : 2;
+
+        if (i < G_N_ELEMENTS(damages)) {
+            g_assert_nonnull(at);
+            *at = 'x';
+        }
+        g_assert_true(journal_parse(damaged, strlen(damaged), &record, NULL));
+        g_assert_cmpstr(record.id, ==, sample.id);
+        g_assert_cmpuint(record.verdicts->len, ==, n);
+        for (guint j = 0; j < n && n == verdicts->len; j++) {
+            const Verdict *got = record.verdicts->pdata[j];
+            const Verdict *expected = verdicts->pdata[j];
+
+            g_assert_true(verdict_is_of_same(got, expected));
+            g_assert_cmpstr(got->decision, ==, expected->decision);
+            g_assert_cmpstr(got->reason, ==, expected->reason);
+            g_assert_cmpint(got->at_usec, ==, expected->at_usec);
+        }
+    }
+}
+
 /* A line left out, or a number replaced by what is none: refused, with nothing left behind. */
 static void
 test_damaged(void)
@@ -348,6 +387,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/journal/round-trip", test_round_trip);
+    g_test_add_func("/journal/verdicts", test_verdicts);
     g_test_add_func("/journal/damaged", test_damaged);
     g_test_add_func("/journal/older", test_older);
     g_test_add_func("/journal/truncated", test_truncated);

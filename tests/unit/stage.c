@@ -45,6 +45,19 @@ story_step(Story *story, MigrationState state, PauseReason reason)
     story->steps[n] = (StatusStep){state, reason, START_US + n * STEP_US};
 }
 
+/* The same each time, as the snapshots of a migration have it. */
+static Verdict *
+get_verdict(guint i)
+{
+    static Verdict *verdicts[4];
+    g_autofree char *name = g_strdup_printf("%u", i);
+
+    g_assert_cmpuint(i, <, G_N_ELEMENTS(verdicts));
+    if (!verdicts[i])
+        verdicts[i] = verdict_new(VERDICT_BITMAP, "vda", name, "drop", "caf\xc3\xa9", START_US);
+    return verdict_ref(verdicts[i]);
+}
+
 static Status *
 story_status(const Story *story)
 {
@@ -59,6 +72,8 @@ story_status(const Story *story)
     status->state = last->state;
     status->reason = last->reason;
     status->started_at_usec = START_US;
+    for (guint i = 0; i < story->verdicts; i++)
+        g_ptr_array_add(status->verdicts, get_verdict(i));
     status->pauses = story->pauses;
     status->recoveries = story->recoveries;
     status->attempts = story->attempts;

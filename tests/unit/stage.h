@@ -25,6 +25,7 @@ typedef struct {
     StatusStep steps[80];
     guint pauses, recoveries, attempts;
     const char *message;
+    guint verdicts; /* how many, of bitmaps "0", "1", ... of vda */
 } Story;
 
 void story_step(Story *story, MigrationState state, PauseReason reason);

@@ -245,6 +245,56 @@ test_paused(void)
     virTypedParamsFree(params, n);
 }
 
+/* How many of each, then each with its reason. */
+static void
+test_bitmaps(void)
+{
+    g_autoptr(Status) status = make_status(STATE_FAILED);
+    g_autofree char *text = NULL;
+    virTypedParameterPtr params = NULL;
+    int n = 0;
+
+    g_ptr_array_add(status->verdicts,
+                    verdict_new(VERDICT_BITMAP, "vda", "a", "repair", "it is", 101 * SECOND));
+    g_ptr_array_add(status->verdicts,
+                    verdict_new(VERDICT_BITMAP, "vda", "b", "drop", "it was", 102 * SECOND));
+    g_ptr_array_add(status->verdicts,
+                    verdict_new(VERDICT_BITMAP, "vdb", "a", "repair", "it is", 101 * SECOND));
+    g_ptr_array_add(status->verdicts,
+                    verdict_new(VERDICT_CHECKPOINT, "", "a", "carry", "it is known", 103 * SECOND));
+    stats_add(&params, &n, status, 0);
+    text = to_text(params, n);
+    g_assert_cmpstr(strstr(text, "holdfast.bitmaps."), ==,
+                    "holdfast.bitmaps.decided.repair=2\n"
+                    "holdfast.bitmaps.decided.drop=1\n"
+                    "holdfast.checkpoints.decided.carry=1\n"
+                    "holdfast.bitmaps.count=4\n"
+                    "holdfast.bitmaps.0.kind=bitmap\n"
+                    "holdfast.bitmaps.0.disk=vda\n"
+                    "holdfast.bitmaps.0.name=a\n"
+                    "holdfast.bitmaps.0.decision=repair\n"
+                    "holdfast.bitmaps.0.reason=it is\n"
+                    "holdfast.bitmaps.0.at-ms=101000 ms\n"
+                    "holdfast.bitmaps.1.kind=bitmap\n"
+                    "holdfast.bitmaps.1.disk=vda\n"
+                    "holdfast.bitmaps.1.name=b\n"
+                    "holdfast.bitmaps.1.decision=drop\n"
+                    "holdfast.bitmaps.1.reason=it was\n"
+                    "holdfast.bitmaps.1.at-ms=102000 ms\n"
+                    "holdfast.bitmaps.2.kind=bitmap\n"
+                    "holdfast.bitmaps.2.disk=vdb\n"
+                    "holdfast.bitmaps.2.name=a\n"
+                    "holdfast.bitmaps.2.decision=repair\n"
+                    "holdfast.bitmaps.2.reason=it is\n"
+                    "holdfast.bitmaps.2.at-ms=101000 ms\n"
+                    "holdfast.bitmaps.3.kind=checkpoint\n"
+                    "holdfast.bitmaps.3.name=a\n"
+                    "holdfast.bitmaps.3.decision=carry\n"
+                    "holdfast.bitmaps.3.reason=it is known\n"
+                    "holdfast.bitmaps.3.at-ms=103000 ms\n");
+    virTypedParamsFree(params, n);
+}
+
 /* What is not so is not there; figures are. */
 static void
 test_at_work(void)
@@ -394,6 +444,7 @@ main(int argc, char **argv)
     world.domain = virDomainLookupByName(world.connection, "test");
     g_assert_nonnull(world.domain);
     g_test_add_func("/stats/paused", test_paused);
+    g_test_add_func("/stats/bitmaps", test_bitmaps);
     g_test_add_func("/stats/at-work", test_at_work);
     g_test_add_func("/stats/long-history", test_long_history);
     for (gsize i = 0; i < G_N_ELEMENTS(calls); i++) {

@@ -153,6 +153,33 @@ def test_json():
         'last-outage-ms': 0, 'total-bytes': 4096, 'remaining-bytes': 1024})
 
 
+def test_bitmaps():
+    fields = {'count': 'u 3'}
+    bitmaps = [('bitmap', 'vda', 'monday', 'repair', 'it is right: more or less'),
+               ('bitmap', 'libvirt-3-format', 'monday', 'drop', 'it is worthless'),
+               ('checkpoint', '', 'monday', 'carry', 'it is known there')]
+    for number, values in enumerate(bitmaps):
+        for name, value in zip(('kind', 'disk', 'name', 'decision', 'reason'), values):
+            if value:
+                fields[f'{number}.{name}'] = f's {value}'
+        fields[f'{number}.at-ms'] = f'l {5000 + number}'
+    text = answer(MIGRATED[:2] + [('failed', 9900, '')])
+    text += ''.join(f'holdfast.bitmaps.{name} {value}\n' for name, value in fields.items())
+    shown = [line for line in Daemon(text).run(STATUS, 'test').stdout.splitlines()
+             if line.startswith(('Bitmap:', 'Checkpoint:'))]
+    expect(shown, ['Bitmap:     vda monday: repair: it is right: more or less',
+                   'Bitmap:     libvirt-3-format monday: drop: it is worthless',
+                   'Checkpoint: monday: carry: it is known there'])
+    one = json.loads(Daemon(text).run(STATUS, 'test', '--json').stdout)
+    expect(one['bitmaps'][0], {'kind': 'bitmap', 'disk': 'vda', 'name': 'monday',
+                               'decision': 'repair', 'reason': 'it is right: more or less',
+                               'at-ms': 5000})
+    expect(one['bitmaps'][2], {'kind': 'checkpoint', 'name': 'monday', 'decision': 'carry',
+                               'reason': 'it is known there', 'at-ms': 5002})
+    expect('bitmaps' in json.loads(Daemon(answer(MIGRATED)).run(STATUS, 'test', '--json').stdout),
+           False)
+
+
 def test_all():
     over = RECOVERED + [('completed', 9900, '')]
     for text, args, found in ((answer(PAUSED), [], 1), (answer(over), [], 0),
