@@ -94,8 +94,7 @@ tell_why(Migration *migration, const char *host, const Cookie *cookie, const GEr
     if (!(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY))
         return;
     g_message("migration %s: the %s cannot be talked to, so an outage in postcopy comes to what it "
-              "does in "
-              "stock libvirt: %s",
+              "does in stock libvirt: %s",
               migration_get_id(migration), other, why);
     migration_set_hint(migration, why);
 }

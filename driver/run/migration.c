@@ -225,7 +225,8 @@ note_arrival(Migration *migration)
     Secret secret;
 
     session_remember(migration->session, &memory);
-    if (migration->role != ROLE_DESTINATION || !migration_state_is_terminal(state) ||
+    if (migration->foreign || migration->role != ROLE_DESTINATION ||
+        !migration_state_is_terminal(state) ||
         (session_get_owner(migration->session) != OWNER_DESTINATION && !memory.started))
         return;
     migration_get_secret(migration, &secret);
@@ -272,9 +273,12 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
     /* What is stock libvirt's alone is looked at, and let go of in the end. */
     if (!migration->foreign)
         execute_settle(migration, before, type);
-    for (guint i = 0; i < effects->len; i++)
-        if (!migration->foreign || g_array_index(effects, Effect, i).type == EFFECT_END)
-            execute(migration, &g_array_index(effects, Effect, i));
+    for (guint i = 0; i < effects->len; i++) {
+        const Effect *effect = &g_array_index(effects, Effect, i);
+
+        if (!migration->foreign || effect->type == EFFECT_END)
+            execute(migration, effect);
+    }
 }
 
 static gboolean

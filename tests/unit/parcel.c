@@ -19,6 +19,7 @@
 #include "doubles/loop.h"
 #include "doubles/world.h"
 #include "run/journal.h"
+#include "run/migration-priv.h"
 #include "run/observe.h"
 
 /* Below the ports that the kernel gives away, and apart from those of the other tests. */
