@@ -439,6 +439,19 @@ policy_from_domain_xml(const char *domain_xml, const Policy *defaults, GError **
     return node ? read_policy(node, defaults, error) : policy_ref(defaults);
 }
 
+gboolean
+policy_may_be_in(const char *domain_xml)
+{
+    static const char *const signs[] = {"holdfast", "&", "<!DOCTYPE", "encoding"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(signs); i++) {
+        if (strstr(domain_xml, signs[i]))
+            return TRUE;
+    }
+    /* Anything else, as EBCDIC, is not of ASCII's kind. */
+    return domain_xml[strspn(domain_xml, " \t\r\n")] != '<';
+}
+
 /** What virXMLInjectNamespace() does: the namespace goes to every element without one. */
 static void
 inject_namespace(xmlNode *node, xmlNs *ns)

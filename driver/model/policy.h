@@ -165,6 +165,18 @@ Policy *policy_load_host(const char *path, GError **error);
 Policy *policy_from_domain_xml(const char *domain_xml, const Policy *defaults, GError **error);
 
 /**
+ * policy_may_be_in:
+ * @domain_xml: as above
+ *
+ * Costs a thousandth of what parsing does, for every domain that a client defines.
+ *
+ * Returns: FALSE only if policy_from_domain_xml() would find no policy, and nothing wrong with one:
+ * the word "holdfast" is in no namespace's name or prefix, nor can it be spelt in another way, by
+ * references, a DTD or an encoding.
+ */
+gboolean policy_may_be_in(const char *domain_xml);
+
+/**
  * policy_from_element_xml:
  * @xml: one metadata element, as virDomainSetMetadata() takes and virDomainGetMetadata() gives it
  * @uri: (nullable): the namespace that came with it: like libvirt, it is given to all elements

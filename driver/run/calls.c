@@ -287,10 +287,14 @@ calls_resume(virDomainPtr dom)
 static gboolean
 is_policy_good(const char *xml)
 {
-    g_autoptr(Policy) defaults = host_get_policy();
+    g_autoptr(Policy) defaults = NULL;
+    g_autoptr(Policy) policy = NULL;
     g_autoptr(GError) error = NULL;
-    g_autoptr(Policy) policy = policy_from_domain_xml(xml, defaults, &error);
 
+    if (!policy_may_be_in(xml))
+        return TRUE;
+    defaults = host_get_policy();
+    policy = policy_from_domain_xml(xml, defaults, &error);
     /* Not a document at all: libvirt has its own words for that. */
     if (policy || g_error_matches(error, POLICY_ERROR, POLICY_ERROR_SYNTAX))
         return TRUE;

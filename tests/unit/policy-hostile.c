@@ -262,6 +262,8 @@ read_anything(const char *xml)
     g_assert_true((element == NULL) == (element_error != NULL));
     if (domain_error)
         g_assert_cmpint(domain_error->code, !=, POLICY_ERROR_INTERNAL);
+    if (!policy_may_be_in(xml))
+        g_assert_true(domain == defaults || domain_error->code == POLICY_ERROR_SYNTAX);
 }
 
 static void
@@ -290,6 +292,38 @@ test_mutated(void)
             read_anything(xml);
         }
     }
+}
+
+/** The same policy in other letters. */
+static void
+test_spelt_otherwise(void)
+{
+    static const char *const rows[] = {
+        whole,
+        OPEN "<m:migration xmlns:m='urn:hold&#102;ast:migration:1'>"
+             "<m:recovery detect='900'/></m:migration>" CLOSE,
+        "<?xml version='1.0' encoding='UTF-7'?><domain><metadata>"
+        "<m:migration xmlns:m='urn:h+AG8-ldfast:migration:1'><m:recovery detect='900'/>"
+        "</m:migration>" CLOSE,
+    };
+    static const char plain[] = "\n<domain><name>a</name><metadata><a:b xmlns:a='urn:a'/>" CLOSE;
+    g_autofree char *ebcdic = g_convert(whole, -1, "IBM037", "UTF-8", NULL, NULL, NULL);
+    g_autofree char *cut = g_strndup(whole, strlen(OPEN));
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Policy) policy = policy_from_domain_xml(rows[i], defaults, &error);
+
+        g_assert_no_error(error);
+        g_assert_cmpuint(policy->detect_ms, ==, 900);
+        g_assert_true(policy_may_be_in(rows[i]));
+    }
+    g_assert_nonnull(ebcdic);
+    g_assert_true(policy_may_be_in(ebcdic));
+    g_assert_true(policy_may_be_in("<!DOCTYPE domain SYSTEM 'a'><domain/>"));
+    g_assert_false(policy_may_be_in(plain));
+    g_assert_false(policy_may_be_in(cut));
+    g_assert_true(policy_may_be_in(""));
 }
 
 enum { THREADS = 8, ROUNDS = 200 };
@@ -363,6 +397,7 @@ main(int argc, char **argv)
     g_test_add_func("/policy-hostile/large-element", test_large_element);
     g_test_add_func("/policy-hostile/truncated", test_truncated);
     g_test_add_func("/policy-hostile/mutated", test_mutated);
+    g_test_add_func("/policy-hostile/spelt-otherwise", test_spelt_otherwise);
     failed = g_test_run();
     policy_unref(defaults);
     return failed;
