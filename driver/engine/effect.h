@@ -39,7 +39,8 @@ typedef enum {
     EFFECT_TELL_ENDED,
     /* Source: cancel a migration in precopy. */
     EFFECT_ABORT,
-    /* Source: stop the guest, which QEMU runs again although it has run on the destination. */
+    /* Source: stop the guest, which QEMU runs again although it has run on the destination. Ends
+     * in EVENT_KEPT_STOPPED, or in nothing if that fails. */
     EFFECT_KEEP_STOPPED,
     /* Source: see whether libvirt has let go of a migration that nobody confirmed. */
     EFFECT_LOOK,

@@ -166,7 +166,8 @@ handover_source_paused_early(Session *session, const Event *event)
 gboolean
 session_needs_journal(const Session *session)
 {
-    return !migration_state_is_terminal(session->state) || session->untold || session->unsettled;
+    return !migration_state_is_terminal(session->state) || session->untold || session->unsettled ||
+           session->to_stop;
 }
 
 void

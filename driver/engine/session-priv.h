@@ -37,7 +37,8 @@ struct Session {
     gboolean started;           /* destination: and its vCPUs were started */
     guint remains_kib;       /* source, active: memory to be sent at the last look; 0: none yet */
     gboolean ending;         /* destination, active: the source has sent nearly all */
-    gboolean kept_stopped;   /* source, failed: QEMU has run the guest again, and was stopped */
+    gboolean to_stop;        /* source, failed: QEMU runs the guest again, or will */
+    gboolean kept_stopped;   /* ... and was stopped: from now on that is a person's affair */
     gboolean running_asked;  /* destination: the source waits to be told so */
     gboolean postcopy_on;    /* source: QEMU can switch to postcopy */
     gboolean switch_asked;   /* source: ... and was told to */

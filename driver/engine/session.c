@@ -8,6 +8,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "engine/end-priv.h"
 #include "engine/handover-priv.h"
 #include "engine/session-priv.h"
 
@@ -97,6 +98,8 @@ session_remember(const Session *session, SessionMemory *memory)
         .started = session->started,
         .untold = session->untold,
         .unsettled = session->unsettled,
+        .ending = session->ending,
+        .to_stop = session->to_stop,
         .arming = session->arming_port != 0,
         .armed_port = session->arming_port ? session->arming_port : session->armed_port,
         .pauses = session->pauses,
@@ -121,6 +124,7 @@ session_restore(Session *session, const SessionMemory *memory, gint64 at_usec)
     session->started = memory->started;
     session->untold = memory->untold;
     session->unsettled = memory->unsettled;
+    end_restore(session, memory);
     /* Whoever was at it went with the daemon. Before postcopy libvirt settles what is left of it.
      */
     session->finish_called =

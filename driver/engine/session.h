@@ -74,6 +74,8 @@ typedef struct {
     gboolean started;
     gboolean untold;
     gboolean unsettled;
+    gboolean ending;
+    gboolean to_stop;
     gboolean arming; /* QEMU is being told of the port, and may listen there already */
     guint armed_port;
     guint pauses;

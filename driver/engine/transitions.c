@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "engine/end-priv.h"
 #include "engine/handover-priv.h"
 #include "engine/session-priv.h"
 
@@ -75,41 +76,7 @@ static void
 failed_at_source(Session *session, const Event *event)
 {
     keep_message(session, event);
-    session_emit(session, EFFECT_KEEP_STOPPED, 0, NULL);
-}
-
-static void
-runs_again(Session *session, const Event *event)
-{
-    if (session_get_owner(session) != OWNER_DESTINATION || session->kept_stopped)
-        return;
-    session->kept_stopped = TRUE;
-    session_emit(session, EFFECT_KEEP_STOPPED, 0, NULL);
-}
-
-/* Near enough to the end to tell, beside what is sent until the next look. */
-#define ENDING_KIB 2048
-
-/* A source that has sent all and loses the channel does not pause but fails, and with it the
- * migration. It knows when that is, and leaves the channel alone then; the destination, which does
- * not know, is told beforehand: what is sent until the next look, and what an outage finds in the
- * sockets' buffers, which is no more than that again, must not be the end. */
-static void
-remains(Session *session, const Event *event)
-{
-    guint sent_kib =
-        session->remains_kib > event->number ? session->remains_kib - event->number : 0;
-
-    session->remains_kib = event->number;
-    if (event->number < ENDING_KIB + 2 * (guint64)sent_kib)
-        session_emit(session, EFFECT_TELL_ENDING, 0, NULL);
-}
-
-static void
-peer_ending(Session *session, const Event *event)
-{
-    session->ending = TRUE;
-    session_emit(session, EFFECT_UNWATCH, 0, NULL);
+    end_keep_stopped(session);
 }
 
 static void
@@ -457,14 +424,17 @@ const Transition transitions[] = {
     { SOURCE,      POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              NULL },
     { DESTINATION, POSTCOPY,              EVENT_QEMU_COMPLETED,              STATE_COMPLETED,              handover_received },
     { SOURCE,      POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 failed_at_source },
-    { SOURCE,      S(FAILED),             EVENT_QEMU_RESUME,                 STATE_SAME,                   runs_again },
+    { SOURCE,      S(FAILED),             EVENT_QEMU_RESUME,                 STATE_SAME,                   end_runs_again },
+    { SOURCE,      S(FAILED),             EVENT_KEPT_STOPPED,                STATE_SAME,                   end_kept_stopped },
     { DESTINATION, POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        PRECOPY,               EVENT_QEMU_GONE,                   STATE_FAILED,                 keep_message },
     { BOTH,        POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 source_lost },
 
     /* the channel */
-    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_REMAINS,                     STATE_SAME,                   remains },
-    { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_PEER_ENDING,                 STATE_SAME,                   peer_ending },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_REMAINS,                     STATE_SAME,                   end_remains },
+    { DESTINATION, S(POSTCOPY_ACTIVE),    EVENT_PEER_ENDING,                 STATE_SAME,                   end_is_near },
+    /* a recovery that nobody has seen here: the source is through with it */
+    { DESTINATION, RECOVERING,            EVENT_PEER_ENDING,                 STATE_POSTCOPY_ACTIVE,        end_is_near },
     { BOTH,        CHANNEL,               EVENT_LINK_SILENT,                 STATE_SAME,                   link_silent },
     { BOTH,        RECOVERING,            EVENT_TIMER_STATE,                 STATE_SAME,                   kick },
 
@@ -523,7 +493,7 @@ const Transition transitions[] = {
 
     /* a source that has failed tells a destination that may wait for it, until that knows */
     { SOURCE,      S(FAILED),             EVENT_TIMER_STATE,                 STATE_SAME,                   handover_tell_ended },
-    { SOURCE,      S(FAILED),             EVENT_RESTORED,                    STATE_SAME,                   handover_tell_ended },
+    { SOURCE,      S(FAILED),             EVENT_RESTORED,                    STATE_SAME,                   end_restored },
     { SOURCE,      S(FAILED),             EVENT_PEER_REFUSED,                STATE_SAME,                   handover_ended_untold },
     { SOURCE,      S(FAILED),             EVENT_PEER_UNREACHABLE,            STATE_SAME,                   handover_ended_untold },
     { SOURCE,      S(FAILED),             EVENT_PEER_OVER,                   STATE_SAME,                   handover_ended_told },

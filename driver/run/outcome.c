@@ -141,22 +141,34 @@ outcome_abort_job(gpointer opaque, gpointer unused)
         virDomainFree(dom);
 }
 
+static gboolean
+ran(const char *reply)
+{
+    g_autofree char *status = qmp_reply_string(reply, "status");
+
+    return g_strcmp0(status, "running") == 0;
+}
+
 void
 outcome_stop_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
     g_autoptr(GError) error = NULL;
+    g_autofree char *status = NULL;
     g_autofree char *reply = NULL;
     virDomainPtr dom = outcome_find_own(migration);
 
-    if (!dom)
-        return;
-    reply = qmp_execute(dom, "{\"execute\":\"stop\"}", &error);
-    if (!reply && !g_error_matches(error, QMP_ERROR, QMP_ERROR_INACTIVE))
+    if (dom) {
+        status = qmp_execute(dom, "{\"execute\":\"query-status\"}", &error);
+        reply = status ? qmp_execute(dom, "{\"execute\":\"stop\"}", &error) : NULL;
+        virDomainFree(dom);
+    }
+    if (dom && !reply && !g_error_matches(error, QMP_ERROR, QMP_ERROR_INACTIVE))
         g_warning("migration %s: cannot stop domain %s, which has run on the destination: %s; "
                   "destroy it here with virsh destroy",
                   migration_get_id(migration), migration_get_name(migration), error->message);
-    virDomainFree(dom);
+    else
+        migration_post(migration, EVENT_KEPT_STOPPED, reply && ran(status), NULL);
 }
 
 static gboolean

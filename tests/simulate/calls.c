@@ -114,21 +114,11 @@ answer(World *world, Answer what)
 
 /* --- Confirm --- */
 
-static void
-stop_source_cb(World *world, const ClockArgs *args)
-{
-    const Daemon *daemon = &world->daemon[ROLE_SOURCE];
-
-    if (daemon->up && daemon->life == args->generation)
-        qemu_end(world, ROLE_SOURCE, "libvirt stops it, it has migrated");
-}
-
-/* qemuMigrationSrcComplete() */
+/* qemuMigrationSrcComplete(), before anybody is told */
 static void
 stop_source(World *world)
 {
-    world_after(world, dice_scale(&world->dice, MSEC, LIBVIRT_USEC), stop_source_cb,
-                (ClockArgs){.generation = world->daemon[ROLE_SOURCE].life});
+    qemu_end(world, ROLE_SOURCE, "libvirt stops it, it has migrated");
 }
 
 /* settle() of p2p.c, and what virDomainMigrate3() returns to a client */
@@ -171,8 +161,8 @@ progress_confirm(World *world)
         if (!migration_state_is_terminal(state))
             daemon_step(world, ROLE_SOURCE, EVENT_CALL_COMPLETED, 0);
     } else if (!migration_state_is_postcopy(state)) {
-        /* never from postcopy: qemuMigrationSrcConfirmPhase() */
-        if (!qemu_is_postcopy(world->qemu[ROLE_SOURCE].status))
+        /* never after the switch: qemuMigrationSrcConfirmPhase() */
+        if (!world->qemu[ROLE_SOURCE].has_switched)
             qemu_run(world, ROLE_SOURCE);
         if (!migration_state_is_terminal(state))
             daemon_step(world, ROLE_SOURCE, EVENT_CALL_FAILED, 0);
@@ -604,7 +594,8 @@ abort_cb(World *world, const ClockArgs *args)
         world_after(world, LET_RUN_LOOK, abort_cb, again);
         return;
     }
-    if (!effects_may_pause(world, ROLE_SOURCE) || !qemu_migrate_pause(world, ROLE_SOURCE))
+    if (!effects_may_pause(world, ROLE_SOURCE) || effects_is_ending(world) ||
+        !qemu_migrate_pause(world, ROLE_SOURCE))
         daemon_step(world, ROLE_SOURCE, EVENT_PAUSE_WITHDRAWN, 0);
 }
 

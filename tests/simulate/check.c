@@ -6,7 +6,14 @@
 #include "check.h"
 
 #include "daemon.h"
+#include "engine/session-priv.h"
+#include "network.h"
 #include "qemu.h"
+
+/* The source has looked twice how much remains, and told the destination. */
+#define TOLD_USEC (1250 * MSEC)
+/* What may be sent after a network has fallen silent: qemu.c's BUFFERS_USEC, and a little. */
+#define LATER_USEC (350 * MSEC)
 
 static void fail(World *world, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
@@ -56,6 +63,10 @@ check_step(World *world, MigrationRole host, MigrationState from)
     if (migration_state_is_postcopy(from) && session_get_owner(session) != OWNER_DESTINATION)
         fail(world, "the %s's session takes the guest back from %s", host_to_string(host),
              migration_state_to_string(from));
+    if (host == ROLE_SOURCE && to == STATE_FAILED && from != to &&
+        !migration_state_is_postcopy(from) && world->qemu[host].has_switched &&
+        world->daemon[host].life > 0)
+        world->unnoted = TRUE;
     if (to == STATE_POSTCOPY_PAUSED && from != to)
         world->coverage->pauses++;
     if (to == STATE_POSTCOPY_ACTIVE && from >= STATE_POSTCOPY_PAUSED && from != to)
@@ -72,6 +83,50 @@ check_broken_switch(World *world)
                     "its order to run");
     else
         check_limit(world, LIMIT_SWITCH);
+}
+
+void
+check_disturbed(World *world, gboolean forgets)
+{
+    Quiet *quiet = &world->quiet;
+
+    if (forgets)
+        quiet->until_usec = 0;
+    else if (world->clock.now_usec - quiet->since_usec > TOLD_USEC)
+        quiet->until_usec = world->clock.now_usec;
+    quiet->since_usec = world->clock.now_usec;
+}
+
+void
+check_told(World *world)
+{
+    const Daemon *source = &world->daemon[ROLE_SOURCE];
+    const Daemon *destination = &world->daemon[ROLE_DESTINATION];
+    Quiet *quiet = &world->quiet;
+    gboolean whole = TRUE;
+
+    for (guint i = 0; i < world->schedule->n_paths; i++)
+        whole &= network_is_whole(world, i);
+    if (whole)
+        check_disturbed(world, FALSE);
+    quiet->is_due = source->up && source->watching && destination->up && !destination->forgotten &&
+                    quiet->until_usec > 0 && world->clock.now_usec - quiet->until_usec < LATER_USEC;
+}
+
+/* The destination leaves the channel alone when it knows; and it knows, unless something was in the
+ * word's way. */
+void
+check_broken_end(World *world)
+{
+    if (world->link.cause == CAUSE_ENGINE && world->link.told)
+        fail(world, "lost: the channel was broken on purpose though the destination had been told "
+                    "that all but the end has been sent");
+    else if (world->link.cause == CAUSE_ENGINE && world->quiet.is_due &&
+             world->link.broken_usec > world->quiet.until_usec)
+        fail(world, "lost: the channel was broken on purpose when all had been sent, which the "
+                    "destination could have been told");
+    else
+        check_limit(world, LIMIT_THE_END);
 }
 
 /* Where the guest is whole and runs; HOSTS: nowhere. */
@@ -142,9 +197,17 @@ check_sessions(World *world)
 static void
 check_outcome(World *world)
 {
+    const Qemu *source = &world->qemu[ROLE_SOURCE];
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
     const Caller *caller = &world->caller;
 
     check_sessions(world);
+    if (source->runs && source->has_switched && (destination->alive || destination->has_run)) {
+        if (world->unnoted)
+            check_limit(world, LIMIT_UNNOTED);
+        else
+            fail(world, "two owners: QEMU runs the guest again at the source, after postcopy");
+    }
     if (caller->stage != CALLER_ANSWERED)
         fail(world, "stuck: the caller has had no answer");
     if (world->limits != 0)
@@ -173,6 +236,8 @@ check_get_ending(const World *world)
         return world->qemu[ROLE_SOURCE].wants_postcopy ? ENDING_COMPLETED : ENDING_COMPLETED_FIRST;
     if (world->limits & (1u << LIMIT_QEMU_KILLED))
         return ENDING_QEMU_KILLED;
+    if (world->limits & (1u << LIMIT_UNNOTED))
+        return ENDING_TAKEN_BACK;
     if (world->limits & (1u << LIMIT_SWITCH))
         return ENDING_LOST_AT_SWITCH;
     if (world->limits & (1u << LIMIT_THE_END))

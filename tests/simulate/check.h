@@ -13,6 +13,12 @@ void check_owners(World *world, MigrationRole host);
 void check_step(World *world, MigrationRole host, MigrationState from);
 /** The destination's QEMU ends since its channel has. */
 void check_broken_switch(World *world);
+/** Something is in the way of what the source tells; what it has told is lost if it @forgets. */
+void check_disturbed(World *world, gboolean forgets);
+/** The source's QEMU has sent all: has the destination been told? */
+void check_told(World *world);
+/** The source's QEMU has sent all, and the channel breaks before the destination's last word. */
+void check_broken_end(World *world);
 /** Something was met that loses the guest and that nobody but QEMU or libvirt could prevent. */
 void check_limit(World *world, Limit limit);
 /** The caller has been told. */

@@ -20,6 +20,7 @@ static const char *const ending_names[ENDING_LAST] = {
     [ENDING_LOST_UNFINISHED] = "limit-daemon-killed-before-finish",
     [ENDING_LOST_IN_FINISH] = "limit-paused-in-finish",
     [ENDING_LOST_WITH_CLIENT] = "limit-client-gone-in-an-outage",
+    [ENDING_TAKEN_BACK] = "limit-daemon-killed-at-the-switch",
 };
 
 static const char *const answer_names[] = {"none", "success", "failure", "lost"};

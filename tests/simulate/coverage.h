@@ -21,8 +21,9 @@ typedef enum {
     ENDING_LOST_UNFINISHED,
     ENDING_LOST_IN_FINISH,
     ENDING_LOST_WITH_CLIENT,
+    ENDING_TAKEN_BACK,
 } Ending;
-#define ENDING_LAST (ENDING_LOST_WITH_CLIENT + 1)
+#define ENDING_LAST (ENDING_TAKEN_BACK + 1)
 
 /**
  * What loses a guest without our doing. Each is a rule of QEMU 10.0 or libvirt 11.3; the README
@@ -35,8 +36,10 @@ typedef enum {
     LIMIT_UNFINISHED, /* the destination's daemon was killed before Finish */
     LIMIT_IN_FINISH,  /* paused while libvirt's own Finish was at work */
     LIMIT_CLIENT,     /* the client is gone, and the switch is not heard of for long after that */
+    LIMIT_UNNOTED,    /* the source's daemon was killed at the switch; QEMU has failed before it is
+                         back */
 } Limit;
-#define LIMIT_LAST (LIMIT_CLIENT + 1)
+#define LIMIT_LAST (LIMIT_UNNOTED + 1)
 
 typedef struct {
     guint64 schedules;

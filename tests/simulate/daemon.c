@@ -278,6 +278,7 @@ daemon_kill(World *world, MigrationRole host)
     if (!daemon->up)
         return;
     world_trace(world, "%s's daemon: ends", host_to_string(host));
+    check_disturbed(world, TRUE);
     if (host == ROLE_SOURCE)
         peers_cancel(world);
     daemon->up = FALSE;
@@ -410,6 +411,7 @@ daemon_start(World *world, MigrationRole host)
     if (daemon->up)
         return;
     world_trace(world, "%s's daemon: starts", host_to_string(host));
+    check_disturbed(world, TRUE);
     world->coverage->restarts++;
     daemon->up = TRUE;
     daemon->life++;

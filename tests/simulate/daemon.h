@@ -47,6 +47,8 @@ void effects_tell_again(World *world);
 void effects_pause(World *world, MigrationRole host);
 /** What migration_let_run() waits for. */
 gboolean effects_may_pause(const World *world, MigrationRole host);
+/** command_may_pause(): a source near its end is left alone. */
+gboolean effects_is_ending(const World *world);
 /** How long it waits, and how often it looks. */
 #define LET_RUN_USEC (60 * SEC)
 #define LET_RUN_LOOK (100 * MSEC)
@@ -59,6 +61,7 @@ typedef enum {
     QUESTION_PAUSED, /* tells rather than asks */
     QUESTION_ENDED,
     QUESTION_RETURN,
+    QUESTION_ENDING, /* tells */
 } Question;
 
 void peers_ask(World *world, guint path, Question question);

@@ -4,11 +4,13 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "calls.h"
+#include "check.h"
 #include "daemon.h"
 #include "network.h"
 #include "qemu.h"
 
-#define TELL_AGAIN_MS 500
+#define TELL_AGAIN_MS   500
+#define REMAINS_LOOK_MS 500
 /* QEMU's answer to a command; a pool that is busy, or a job that is held, takes longer. */
 #define COMMAND_MIN (200)
 #define COMMAND_MAX (20 * MSEC)
@@ -19,6 +21,14 @@ effects_may_pause(const World *world, MigrationRole host)
 {
     return daemon_get_state(world, host) != STATE_POSTCOPY_ACTIVE ||
            session_may_break(world->daemon[host].session);
+}
+
+/* REMAINING_MIN_BYTES */
+gboolean
+effects_is_ending(const World *world)
+{
+    return world->qemu[ROLE_SOURCE].status == QEMU_POSTCOPY_ACTIVE &&
+           qemu_get_remaining_kib(world) < 1024;
 }
 
 static gboolean
@@ -59,6 +69,10 @@ pause_job(World *world, const ClockArgs *args)
         world_after(world, LET_RUN_LOOK, pause_job, again);
         return;
     }
+    if (args->host == ROLE_SOURCE && effects_is_ending(world)) {
+        daemon_post(world, args->host, EVENT_PAUSE_WITHDRAWN, 0);
+        return;
+    }
     world_trace(world, "%s: migrate-pause", host_to_string(args->host));
     if (qemu_migrate_pause(world, args->host))
         return;
@@ -77,7 +91,7 @@ effects_pause(World *world, MigrationRole host)
 static void
 break_channel(World *world, MigrationRole host)
 {
-    if (host == ROLE_SOURCE && world->qemu[host].completing)
+    if (host == ROLE_SOURCE && effects_is_ending(world))
         return;
     if (qemu_break_sockets(world, host, world->daemon[host].channel_port) == 0)
         effects_pause(world, host);
@@ -190,6 +204,27 @@ effects_tell_again(World *world)
         start_state_timer(world, ROLE_SOURCE, TELL_AGAIN_MS, TRUE);
 }
 
+/* run_look() */
+static void
+remains_job(World *world, const ClockArgs *args)
+{
+    if (!is_stale(world, args) && world->daemon[ROLE_SOURCE].has_monitor &&
+        world->qemu[ROLE_SOURCE].alive)
+        daemon_post(world, ROLE_SOURCE, EVENT_REMAINS, qemu_get_remaining_kib(world));
+}
+
+/* look_timer_cb(), command_look() */
+static void
+look_timer_cb(World *world, const ClockArgs *args)
+{
+    const Daemon *daemon = &world->daemon[ROLE_SOURCE];
+
+    if (!daemon->up || !daemon->watching || daemon->watch != args->generation)
+        return;
+    run_command(world, ROLE_SOURCE, remains_job, 0, 0);
+    world_after(world, REMAINS_LOOK_MS * MSEC, look_timer_cb, *args);
+}
+
 /* watch() */
 static void
 watch(World *world, MigrationRole host)
@@ -198,6 +233,11 @@ watch(World *world, MigrationRole host)
 
     daemon->watching = TRUE;
     daemon->watch++;
+    if (host == ROLE_SOURCE) {
+        check_disturbed(world, TRUE);
+        world_after(world, REMAINS_LOOK_MS * MSEC, look_timer_cb,
+                    (ClockArgs){.generation = daemon->watch});
+    }
     if (!network_is_whole(world, world->link.path))
         daemon_network_fell_silent(world, world->link.path);
 }
@@ -208,6 +248,28 @@ look_job(World *world, const ClockArgs *args)
 {
     if (!is_stale(world, args) && world->daemon[args->host].has_monitor)
         calls_look(world);
+}
+
+/* tell_ending() */
+static void
+tell_ending(World *world)
+{
+    if (!world->daemon[ROLE_SOURCE].has_call && world->mutant != MUTANT_NO_ENDING)
+        peers_ask(world, G_MAXUINT, QUESTION_ENDING);
+}
+
+/* outcome_stop_job(), which waits until libvirt has reconnected */
+static void
+stop_job(World *world, const ClockArgs *args)
+{
+    if (is_stale(world, args))
+        return;
+    if (!world->daemon[ROLE_SOURCE].has_monitor) {
+        world_after(world, 20 * MSEC, stop_job, *args);
+        return;
+    }
+    daemon_post(world, ROLE_SOURCE, EVENT_KEPT_STOPPED, world->qemu[ROLE_SOURCE].runs);
+    qemu_stop(world, ROLE_SOURCE);
 }
 
 /* execute_end() */
@@ -261,6 +323,29 @@ execute_reply(World *world, MigrationRole host, const Effect *effect)
     }
 }
 
+static gboolean
+execute_timer(World *world, MigrationRole host, const Effect *effect)
+{
+    Daemon *daemon = &world->daemon[host];
+
+    switch (effect->type) {
+    case EFFECT_START_STATE_TIMER:
+        start_state_timer(world, host, effect->number, FALSE);
+        return TRUE;
+    case EFFECT_STOP_STATE_TIMER:
+        daemon->state_timer++;
+        return TRUE;
+    case EFFECT_START_GIVE_UP_TIMER:
+        start_give_up_timer(world, host, effect->number);
+        return TRUE;
+    case EFFECT_STOP_GIVE_UP_TIMER:
+        daemon->give_up_timer++;
+        return TRUE;
+    default:
+        return FALSE;
+    }
+}
+
 void
 effects_execute(World *world, MigrationRole host, const Effect *effect)
 {
@@ -269,7 +354,7 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     world->coverage->effects[effect->type]++;
     world_trace(world, "%s: | %s %u", host_to_string(host), effect_type_to_string(effect->type),
                 effect->number);
-    if (execute_reply(world, host, effect))
+    if (execute_reply(world, host, effect) || execute_timer(world, host, effect))
         return;
     switch (effect->type) {
     case EFFECT_WATCH:
@@ -305,18 +390,6 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
         if (world->mutant != MUTANT_NO_FINISH)
             calls_finish_ourselves(world);
         break;
-    case EFFECT_START_STATE_TIMER:
-        start_state_timer(world, host, effect->number, FALSE);
-        break;
-    case EFFECT_STOP_STATE_TIMER:
-        daemon->state_timer++;
-        break;
-    case EFFECT_START_GIVE_UP_TIMER:
-        start_give_up_timer(world, host, effect->number);
-        break;
-    case EFFECT_STOP_GIVE_UP_TIMER:
-        daemon->give_up_timer++;
-        break;
     case EFFECT_START_POSTCOPY:
         run_command(world, host, start_postcopy_job, 0, 0);
         break;
@@ -326,6 +399,13 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     case EFFECT_TELL_ENDED:
         if (world->mutant != MUTANT_NO_TELLING)
             peers_ask(world, G_MAXUINT, QUESTION_ENDED);
+        break;
+    case EFFECT_TELL_ENDING:
+        tell_ending(world);
+        break;
+    case EFFECT_KEEP_STOPPED:
+        if (world->mutant != MUTANT_NO_STOPPING)
+            run_command(world, host, stop_job, 0, 0);
         break;
     case EFFECT_ABORT:
         calls_cancel(world);
@@ -339,7 +419,7 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     case EFFECT_END:
         effects_end(world, host);
         break;
-    default: /* a reply, or one of QEMU's looks and what comes of them, which are not simulated */
+    default: /* done */
         break;
     }
 }

@@ -120,6 +120,29 @@ const NamedSchedule named_schedules[] = {
         { TRIGGER_COMPLETING, 0, FAULT_KILL_DAEMON, S, 0, 5 * SEC },
         { TRIGGER_COMPLETING, 100, FAULT_RESET, S, 0, 0 } } },
       .ending = ENDING_LOST_AT_THE_END, .limits = 1u << LIMIT_THE_END },
+    /* ... or was killed when that was in its journal and the guest, which QEMU runs again, had yet to
+     * be stopped: it ran on both hosts. */
+    { { .name = "broken-at-the-end-and-killed", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_COMPLETING, 0, FAULT_KILL_AMID, S, 1, 5 * SEC },
+        { TRIGGER_COMPLETING, 100, FAULT_RESET, S, 0, 0 } } },
+      .ending = ENDING_LOST_AT_THE_END, .limits = 1u << LIMIT_THE_END },
+    /* ... or before it was in its journal that the migration is in postcopy. */
+    { { .name = "killed-at-the-switch-and-broken-at-the-end", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_POSTCOPY, 0, FAULT_KILL_DAEMON, S, 0, 30 * SEC },
+        { TRIGGER_COMPLETING, 100, FAULT_RESET, S, 0, 0 } } },
+      .ending = ENDING_TAKEN_BACK, .limits = 1u << LIMIT_THE_END | 1u << LIMIT_UNNOTED },
+    /* The destination had been told that the end is near, forgot it, and broke the channel. */
+    { { .name = "restarted-in-an-outage-at-the-end", ORDINARY, .n_faults = 2, .faults = {
+        { TRIGGER_COMPLETING, 0, FAULT_CUT_ALL, S, 0, 20 * SEC },
+        { TRIGGER_COMPLETING, 2 * SEC, FAULT_KILL_DAEMON, D, 0, 2 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    /* ... or took it for something that does not concern a recovery, which had long been over. */
+    { { .name = "recovered-unseen-and-an-outage-at-the-end", .peer2peer = TRUE,
+        WITH(1, 20 * MSEC, 2 * MSEC, 4 * SEC), .n_faults = 3, .faults = {
+        { TRIGGER_LISTEN, SEC, FAULT_RESET, S, 0, 0 },
+        { TRIGGER_RECOVER, 10 * MSEC, FAULT_KILL_DAEMON, D, 0, 200 * MSEC },
+        { TRIGGER_COMPLETING, 0, FAULT_CUT_ALL, S, 0, 20 * SEC } } },
+      .ending = ENDING_COMPLETED },
     /* The destination let go of the client's connection, and libvirt destroyed the domain. */
     { { .name = "the-client-dies-at-the-switch", WITH(1, 500, 20 * MSEC, 10 * SEC),
         .n_faults = 2, .faults = {

@@ -13,6 +13,7 @@
 
 #include "check.h"
 #include "daemon.h"
+#include "engine/session-priv.h"
 #include "qemu.h"
 
 /* Retransmission backs off with the length of the outage (RFC 6298). */
@@ -80,6 +81,7 @@ network_set(World *world, guint path, MigrationRole from, gboolean up)
 
     if (way->up[from] == up)
         return;
+    check_disturbed(world, FALSE);
     way->up[from] = up;
     way->since_usec[from] = world->clock.now_usec;
     world_trace(world, "path %u: from the %s %s", path, host_to_string(from), up ? "up" : "down");
@@ -103,9 +105,14 @@ error_cb(World *world, const ClockArgs *args)
 static void
 close_end(World *world, MigrationRole host, Cause cause)
 {
+    const Session *session = world->daemon[ROLE_DESTINATION].session;
+
     world->link.open[host] = FALSE;
-    if (world->link.cause == CAUSE_NONE)
+    if (world->link.cause == CAUSE_NONE) {
         world->link.cause = cause;
+        world->link.broken_usec = world->clock.now_usec;
+        world->link.told = session && session->ending;
+    }
     qemu_network_changed(world);
     world_after(world, dice_scale(&world->dice, 50, 3 * MSEC), error_cb,
                 (ClockArgs){.host = host, .generation = world->link.generation});

@@ -26,6 +26,8 @@ finish_call(World *world, gboolean answered, gboolean reached, EventType answer,
     gboolean tells = daemon->call % KINDS == QUESTION_PAUSED;
 
     daemon->has_call = FALSE;
+    if (daemon->call % KINDS == QUESTION_ENDING) /* noted_done() */
+        return;
     daemon->calls_in_vain = answered ? 0 : daemon->calls_in_vain + 1;
     if (tells) {
         if (!answered)
@@ -112,7 +114,7 @@ judge_domain(const World *world, Question question)
 static const EventType questions[] = {
     [QUESTION_RECOVER] = EVENT_PEER_RECOVER, [QUESTION_RUNNING] = EVENT_PEER_ASKS_RUNNING,
     [QUESTION_PAUSED] = EVENT_PEER_PAUSED,   [QUESTION_ENDED] = EVENT_PEER_ENDED,
-    [QUESTION_RETURN] = EVENT_PEER_RETURN,
+    [QUESTION_RETURN] = EVENT_PEER_RETURN,   [QUESTION_ENDING] = EVENT_PEER_ENDING,
 };
 
 /* observe_question() */
@@ -137,10 +139,11 @@ question_cb(World *world, const ClockArgs *args)
                     judge_domain(world, args->generation % KINDS), 0);
     } else if (args->generation < daemon->sequence) { /* is_overtaken() */
         send_answer(world, args->generation, args->number, EVENT_PEER_REFUSED, 0);
-    } else if (args->generation % KINDS == QUESTION_PAUSED) {
+    } else if (args->generation % KINDS == QUESTION_PAUSED ||
+               args->generation % KINDS == QUESTION_ENDING) {
         daemon->sequence = args->generation;
         send_answer(world, args->generation, args->number, EVENT_LAST, 0);
-        daemon_step(world, ROLE_DESTINATION, EVENT_PEER_PAUSED, 0);
+        daemon_step(world, ROLE_DESTINATION, questions[args->generation % KINDS], 0);
     } else {
         peers_answer(world, EVENT_PEER_REFUSED, 0); /* of an earlier question */
         daemon->sequence = args->generation;
@@ -179,7 +182,7 @@ syn_cb(World *world, const ClockArgs *args)
     }
 }
 
-/* ask_peer(), tell_peer(), call_peer() */
+/* ask_peer(), tell_peer(), tell_ending(), call_peer() */
 void
 peers_ask(World *world, guint path, Question question)
 {

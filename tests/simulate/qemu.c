@@ -14,6 +14,10 @@
 #include "faults.h"
 #include "network.h"
 
+/* Twenty megabytes a second, of which the sockets' buffers hold six. */
+#define KIB_PER_MSEC 20
+#define BUFFERS_USEC (300 * MSEC)
+
 /* A SYN is sent again after one second, three, seven, ... (tcp_syn_retries). */
 #define SYN_ATTEMPTS 6
 
@@ -81,7 +85,7 @@ set_runs(World *world, MigrationRole host, gboolean runs)
     world_trace(world, "%s's QEMU: the guest %s", host_to_string(host), runs ? "runs" : "stops");
     world->qemu[host].runs = runs;
     world->qemu[host].has_run |= runs;
-    if (runs && host == ROLE_DESTINATION)
+    if (runs)
         daemon_hear_qemu(world, host, EVENT_QEMU_RESUME);
     check_owners(world, host);
 }
@@ -91,6 +95,13 @@ qemu_run(World *world, MigrationRole host)
 {
     if (world->qemu[host].alive)
         set_runs(world, host, TRUE);
+}
+
+void
+qemu_stop(World *world, MigrationRole host)
+{
+    if (world->qemu[host].alive)
+        set_runs(world, host, FALSE);
 }
 
 /* exit(), or a signal */
@@ -211,31 +222,50 @@ qemu_migrate_cancel(World *world)
 
 /* --- the memory, in postcopy --- */
 
+static gboolean
+is_sending(const World *world)
+{
+    const Qemu *source = &world->qemu[ROLE_SOURCE];
+
+    return source->alive && source->status == QEMU_POSTCOPY_ACTIVE && !source->completing &&
+           world->link.open[ROLE_SOURCE] && !world->link.hangs;
+}
+
 static void
 all_sent_cb(World *world, const ClockArgs *args)
 {
     Qemu *qemu = &world->qemu[ROLE_SOURCE];
 
-    if (args->generation != qemu->moving_generation || qemu->moving_since_usec == NEVER)
+    if (args->generation != qemu->moving_generation || !is_sending(world))
         return;
     /* migration_completion(): it sends the end and waits for the destination to have read it
      * (close_return_path_on_source()); what breaks the channel now makes it `failed`. */
     qemu->remaining_usec = 0;
     qemu->moving_since_usec = NEVER;
     qemu->completing = TRUE;
+    check_told(world);
     link_send(world, ROLE_SOURCE, MESSAGE_ALL_SENT);
     faults_fire(world, TRIGGER_COMPLETING);
 }
 
-/* Memory moves while both ends are in postcopy and the path carries. */
+guint
+qemu_get_remaining_kib(const World *world)
+{
+    const Qemu *qemu = &world->qemu[ROLE_SOURCE];
+    gint64 moved_usec =
+        qemu->moving_since_usec == NEVER ? 0 : world->clock.now_usec - qemu->moving_since_usec;
+
+    return (guint)(MAX(qemu->remaining_usec - moved_usec, 0) * KIB_PER_MSEC / MSEC);
+}
+
+/* Memory moves while both ends are in postcopy and the path carries; when it does not any more, the
+ * sockets' buffers still take some, which may be all. */
 void
 qemu_network_changed(World *world)
 {
     Qemu *source = &world->qemu[ROLE_SOURCE];
     const Link *link = &world->link;
-    gboolean moves = source->alive && source->status == QEMU_POSTCOPY_ACTIVE &&
-                     !source->completing && link->open[ROLE_SOURCE] &&
-                     link->open[ROLE_DESTINATION] && !link->hangs &&
+    gboolean moves = is_sending(world) && link->open[ROLE_DESTINATION] &&
                      world->qemu[ROLE_DESTINATION].status == QEMU_POSTCOPY_ACTIVE &&
                      network_is_whole(world, link->path);
 
@@ -247,6 +277,9 @@ qemu_network_changed(World *world)
         /* What was in flight is sent again. */
         source->remaining_usec = MAX(source->remaining_usec, 0) + 5 * MSEC;
         source->moving_since_usec = NEVER;
+        if (is_sending(world) && source->remaining_usec < BUFFERS_USEC)
+            world_after(world, source->remaining_usec / 10, all_sent_cb,
+                        (ClockArgs){.generation = source->moving_generation});
         return;
     }
     source->moving_since_usec = world->clock.now_usec;
@@ -366,7 +399,7 @@ source_channel_ended(World *world)
         break;
     case QEMU_POSTCOPY_ACTIVE:
         if (qemu->completing) {
-            check_limit(world, LIMIT_THE_END);
+            check_broken_end(world);
             fail_source(world);
             break;
         }

@@ -20,8 +20,11 @@ gboolean qemu_migrate_cancel(World *world);
 gboolean qemu_migrate_pause(World *world, MigrationRole host);
 gboolean qemu_migrate_recover(World *world, guint port);
 gboolean qemu_migrate_resume(World *world, guint path, guint port);
-/** cont */
+/** cont, stop */
 void qemu_run(World *world, MigrationRole host);
+void qemu_stop(World *world, MigrationRole host);
+/** query-migrate at the source: KiB of memory that have yet to be sent. */
+guint qemu_get_remaining_kib(const World *world);
 
 /** Shuts the sockets of the channel at @port down, as another process can; how many. */
 guint qemu_break_sockets(World *world, MigrationRole host, guint port);

@@ -32,6 +32,8 @@ static const char *const mutant_names[MUTANT_LAST] = {
     [MUTANT_NO_DEADLINE] = "no-deadline",
     [MUTANT_LYING_CALL] = "lying-call",
     [MUTANT_NO_TELLING] = "no-telling",
+    [MUTANT_NO_ENDING] = "no-ending",
+    [MUTANT_NO_STOPPING] = "no-stopping",
     [MUTANT_FORGETFUL] = "forgetful",
     [MUTANT_NO_LINE] = "no-line",
     [MUTANT_NO_STARTING] = "no-starting",
@@ -140,6 +142,8 @@ begin(World *world, const Schedule *schedule, Mutant mutant, gboolean trace)
     world->hang_next = FALSE;
     world->fired = 0;
     world->limits = 0;
+    world->quiet = (Quiet){0};
+    world->unnoted = FALSE;
     world->violation = NULL;
     world->rpc_down_until_usec = 0;
     world->link = (Link){0};

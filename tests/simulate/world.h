@@ -70,6 +70,8 @@ typedef struct {
     gboolean open[HOSTS];
     gboolean hangs; /* a stranger holds a part of it: nothing arrives any more */
     Cause cause;    /* of its first break */
+    gint64 broken_usec;
+    gboolean told; /* ... at which the destination knew that the source was near its end */
     Stream stream[HOSTS];
 } Link;
 
@@ -242,12 +244,21 @@ typedef enum {
     MUTANT_NO_DEADLINE,       /* EFFECT_START_STATE_TIMER is dropped */
     MUTANT_LYING_CALL,        /* a caller is told of success whatever came of it */
     MUTANT_NO_TELLING,        /* EFFECT_TELL_ENDED is dropped */
+    MUTANT_NO_ENDING,         /* EFFECT_TELL_ENDING is dropped */
+    MUTANT_NO_STOPPING,       /* EFFECT_KEEP_STOPPED is dropped */
     MUTANT_FORGETFUL,         /* a migration that is not known stays so, whatever the domain says */
     MUTANT_NO_LINE,           /* nobody hears of libvirt's line under a migration */
     MUTANT_NO_STARTING,       /* a guest that Finish has not started is left to itself */
     MUTANT_NO_GRACE,          /* the connection of a client that is gone is let go of at once */
 } Mutant;
 #define MUTANT_LAST (MUTANT_NO_GRACE + 1)
+
+/** Whether the word of the source that the end is near had its time to get to the destination. */
+typedef struct {
+    gint64 since_usec; /* nothing was in its way since then */
+    gint64 until_usec; /* until then nothing had been for long; 0: that is forgotten */
+    gboolean is_due;   /* all has been sent, and it must be there */
+} Quiet;
 
 struct World {
     Clock clock;
@@ -269,6 +280,8 @@ struct World {
     Finish finish;
     Domain domain;
     gboolean settles; /* the source's domain waits for the session's end: outcome.c */
+    Quiet quiet;
+    gboolean unnoted; /* the source's daemon was away at the switch, and QEMU has failed since */
     GArray *effects;  /* spare ones for daemon_step() */
     guint limits;     /* bits of Limit: losses that nothing of ours could prevent */
     char *violation;  /* the first; NULL: none */

@@ -43,6 +43,8 @@ static const JournalRecord sample = {
             .started = TRUE,
             .untold = TRUE,
             .unsettled = TRUE,
+            .ending = TRUE,
+            .to_stop = TRUE,
             .armed_port = 49300,
             .pauses = 3,
             .recoveries = 2,
@@ -88,6 +90,8 @@ test_round_trip(void)
     g_assert_cmpint(record.memory.started, ==, sample.memory.started);
     g_assert_cmpint(record.memory.untold, ==, sample.memory.untold);
     g_assert_cmpint(record.memory.unsettled, ==, sample.memory.unsettled);
+    g_assert_cmpint(record.memory.ending, ==, sample.memory.ending);
+    g_assert_cmpint(record.memory.to_stop, ==, sample.memory.to_stop);
     g_assert_cmpuint(record.memory.armed_port, ==, sample.memory.armed_port);
     g_assert_cmpuint(record.memory.pauses, ==, sample.memory.pauses);
     g_assert_cmpuint(record.memory.recoveries, ==, sample.memory.recoveries);
@@ -156,8 +160,9 @@ test_damaged(void)
             continue;
         for (guint j = 0; j <= G_N_ELEMENTS(junk); j++) {
             static const char *const later[] = {
-                "secret",  "names",  "listen-host", "armed-host", "running", "armed-port",
-                "started", "untold", "unsettled",   "peer-boot",  NULL};
+                "secret",     "names",   "listen-host", "armed-host", "running",
+                "armed-port", "started", "untold",      "unsettled",  "peer-boot",
+                "ending",     "to-stop", NULL};
             g_autoptr(GString) bad = g_string_new(NULL);
             g_autoptr(GError) error = NULL;
             JournalRecord record;

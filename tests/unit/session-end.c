@@ -80,6 +80,65 @@ test_left_alone(void)
     g_assert_true(tell(session, EVENT_LINK_SILENT, 0, EFFECT_BREAK_CHANNEL));
 }
 
+static Session *
+restore(const Session *session, MigrationRole role)
+{
+    g_autoptr(Policy) policy = policy_default();
+    SessionMemory memory;
+    Session *restored = session_new(role, "id", "uuid", "guest", policy, 7, 0);
+
+    session_remember(session, &memory);
+    session_restore(restored, &memory, 0);
+    session_set_peer(restored, "peer", 1);
+    return restored;
+}
+
+/* A daemon that is restarted knows what the source has told. */
+static void
+test_left_alone_after_restart(void)
+{
+    g_autoptr(Session) session = begin(ROLE_DESTINATION);
+    g_autoptr(Session) restored = NULL;
+
+    tell(session, EVENT_PEER_ENDING, 0, EFFECT_UNWATCH);
+    restored = restore(session, ROLE_DESTINATION);
+    g_assert_false(tell(restored, EVENT_RESTORED, 0, EFFECT_WATCH));
+    g_assert_false(tell(restored, EVENT_LINK_SILENT, 0, EFFECT_BREAK_CHANNEL));
+}
+
+/* The source is near the end of what it sends, and so is through with a recovery. */
+static void
+test_recovered_unseen(void)
+{
+    g_autoptr(Session) session = begin(ROLE_DESTINATION);
+
+    tell(session, EVENT_QEMU_POSTCOPY_PAUSED, 0, EFFECT_END);
+    tell(session, EVENT_QEMU_POSTCOPY_RECOVER, 0, EFFECT_END);
+    g_assert_false(tell(session, EVENT_PEER_ENDING, 0, EFFECT_WATCH));
+    g_assert_cmpint(session_get_state(session), ==, STATE_POSTCOPY_ACTIVE);
+    g_assert_false(tell(session, EVENT_LINK_SILENT, 0, EFFECT_BREAK_CHANNEL));
+}
+
+/* Killed before it was done, a daemon does it when it is back; and nothing to what is done. */
+static void
+test_kept_stopped_after_restart(void)
+{
+    g_autoptr(Session) session = begin(ROLE_SOURCE);
+    g_autoptr(Session) killed = NULL, done = NULL;
+
+    tell(session, EVENT_QEMU_FAILED, 0, EFFECT_END);
+    killed = restore(session, ROLE_SOURCE);
+    g_assert_true(session_needs_journal(killed));
+    g_assert_true(tell(killed, EVENT_RESTORED, 0, EFFECT_KEEP_STOPPED));
+    tell(killed, EVENT_KEPT_STOPPED, 0, EFFECT_END);
+    g_assert_false(tell(killed, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
+
+    tell(session, EVENT_KEPT_STOPPED, 1, EFFECT_END);
+    done = restore(session, ROLE_SOURCE);
+    g_assert_false(tell(done, EVENT_RESTORED, 0, EFFECT_KEEP_STOPPED));
+    g_assert_false(tell(done, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
+}
+
 /* A guest that QEMU runs on the source again is stopped, but not against a person's will. */
 static void
 test_kept_stopped(void)
@@ -89,7 +148,10 @@ test_kept_stopped(void)
     g_autoptr(Session) precopy = session_new(ROLE_SOURCE, "id", "uuid", "guest", policy, 7, 0);
 
     g_assert_true(tell(session, EVENT_QEMU_FAILED, 0, EFFECT_KEEP_STOPPED));
+    /* The first word may come before QEMU runs it. */
+    tell(session, EVENT_KEPT_STOPPED, 0, EFFECT_END);
     g_assert_true(tell(session, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
+    tell(session, EVENT_KEPT_STOPPED, 1, EFFECT_END);
     g_assert_false(tell(session, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
 
     tell(precopy, EVENT_QEMU_ACTIVE, 0, EFFECT_END);
@@ -104,5 +166,8 @@ main(int argc, char **argv)
     g_test_add_func("/session/end/told", test_told);
     g_test_add_func("/session/end/left-alone", test_left_alone);
     g_test_add_func("/session/end/kept-stopped", test_kept_stopped);
+    g_test_add_func("/session/end/kept-stopped-after-restart", test_kept_stopped_after_restart);
+    g_test_add_func("/session/end/left-alone-after-restart", test_left_alone_after_restart);
+    g_test_add_func("/session/end/recovered-unseen", test_recovered_unseen);
     return g_test_run();
 }
