@@ -11,17 +11,18 @@ import math
 import statistics
 import sys
 
-from holdfast_lab import by_hand, crowd, many, program, wait
+from holdfast_lab import by_hand, calls, compare, crowd, many, program, wait
 from holdfast_lab.bare import Pair
-from holdfast_lab.calls import Client, measure
 from holdfast_lab.figures import environment, wait_arrivals
 
 DEFAULT_RUNS = 4
-DEFAULT_CALLS = 600
-DEFAULT_GUESTS = (32, 8, 1)  # the most first: a group is of those that have come over with it
+# The most first: a group is of those that have come over with it. One is what is compared with.
+DEFAULT_GUESTS = (32, 32, 8, 8, 8, 1, 1, 1, 1, 1)
+DEFAULT_PAIRS = 12  # of starts of two daemons
+CALL_ROUNDS = 40    # of each start
+CROWDS = (0, 1, 1, 0)
 PARTS = ("recovery", "script", "guests", "calls", "clients")
 # `--quick`: each part at work once, no figure to be trusted
-QUICK_CALLS = 10
 QUICK_GUESTS = (2, 1)
 
 BEATS_BEFORE_FAULT = 3
@@ -163,12 +164,12 @@ def measure_script(screen, runs):
 
 
 def measure_guests(lab, screen, counts):
-    """-> {how many: sorted seconds from the network back to both postcopy-active}"""
+    """-> {how many: [sorted seconds from the network back to both postcopy-active of each run]}"""
     source, destination = lab.a, lab.b
     with screen.progress(f"{counts[0]} guests start"):
         guests = lab.start_guests(source, counts[0], **many.GUEST)
     found = {}
-    for count in counts:
+    for run, count in enumerate(counts):
         guests = guests[:count]
         with screen.progress(f"{count} guests migrate"):
             migrations = many.to_postcopy(lab, guests, source, destination)
@@ -176,32 +177,15 @@ def measure_guests(lab, screen, counts):
         with screen.progress(f"the network of {count} migrations is down"):
             many.wait_paused(guests, (source, destination))
         restore = prepare_restore(lab, first)
-        wait_outage(lab, screen, since, OUTAGE_SECONDS)
+        wait_outage(lab, screen, since, outage_of(run))
         back = restore()
         with screen.progress(f"{count} migrations recover, and end"):
-            found[count] = many.wait_recovered(guests, (source, destination), back)
-            screen.line(f"  {count} paused at once: active again in {found[count][0]:.3f} to "
-                        f"{found[count][-1]:.3f} s")
+            taken = many.wait_recovered(guests, (source, destination), back)
+            screen.line(f"  {count} paused at once: active again in {taken[0]:.3f} to "
+                        f"{taken[-1]:.3f} s")
             many.finish(guests, migrations, source, destination, RUSH)
+        found.setdefault(count, []).append(taken)
         source, destination = destination, source
-    return found
-
-
-def halves(lab, screen, what, measure_half):
-    """One daemon has Holdfast and the other HOLDFAST=off; in the second half they have changed
-    their parts. measure_half() -> {name: [seconds of each host]}
-    -> {name: [{"with": [seconds], "without": [seconds]} of each half]}"""
-    found = {}
-    for half, off in enumerate((lab.b, lab.a)):
-        with screen.progress("the daemons start again, one of them with HOLDFAST=off"):
-            for host in lab.hosts:
-                host.daemon.restart(HOLDFAST="off" if host is off else "")
-        with screen.progress(f"{what}, part {half + 1} of 2"):
-            taken = measure_half()
-        without = lab.hosts.index(off)
-        for name, of_hosts in taken.items():
-            found.setdefault(name, []).append({"with": of_hosts[1 - without],
-                                               "without": of_hosts[without]})
     return found
 
 
@@ -215,30 +199,43 @@ def still_guests(lab, screen):
     return guests
 
 
-def measure_calls(lab, screen, count):
+def measure_calls(lab, screen, pairs, rounds):
+    """-> figures of wall and CPU time"""
     guests = still_guests(lab, screen)
-
-    def measure_half():
-        clients = [Client(lab, host, guest) for host, guest in zip(lab.hosts, guests)]
-        taken = measure(clients, max(count // 2, 1))
-        for client in clients:
-            client.close()
-        return taken
-    return halves(lab, screen, "calls", measure_half)
+    return wall_and_cpu(lab, screen, "ordinary calls", pairs,
+                        lambda: calls.run(lab, lab.hosts, guests, rounds))
 
 
-def measure_clients(lab, screen, rounds):
+def measure_clients(lab, screen, pairs):
     still_guests(lab, screen)
 
-    def measure_half():
-        taken = [[] for _ in lab.hosts]
-        for index in (1, 0, 0, 1):
-            seen = crowd.run(lab.hosts[index], rounds=rounds)
+    def crowds():
+        found = [[], []]
+        for index in CROWDS:
+            host = lab.hosts[index]
+            before = calls.cpu_seconds(host.daemon.pid)
+            seen = crowd.run(host)
             if seen.errors:
                 raise AssertionError("a client was refused: " + seen.errors[0])
-            taken[index].append(seen.seconds / seen.count)
-        return {f"a call of {crowd.CLIENTS} clients": taken}
-    return halves(lab, screen, f"{crowd.CLIENTS} clients at once", measure_half)
+            used = calls.cpu_seconds(host.daemon.pid) - before
+            found[index].append([seen.seconds / seen.count, used / seen.count])
+        return {f"a call of {crowd.CLIENTS} clients": list(zip(*found))}
+    return wall_and_cpu(lab, screen, f"{crowd.CLIENTS} clients at once", pairs, crowds)
+
+
+def wall_and_cpu(lab, screen, what, count, measure):
+    """measure() -> {call: [[[wall, CPU] of each host] of each round]}
+    -> {call: {"wall": figures, "cpu": figures}}"""
+    kinds = ("wall", "cpu")
+
+    def measure_apart():
+        return {(name, kind): [[side[number] for side in row] for row in rows]
+                for name, rows in measure().items() for number, kind in enumerate(kinds)}
+    found = {}
+    rows = compare.figures(compare.pairs(lab, screen, what, count, measure_apart))
+    for (name, kind), row in rows.items():
+        found.setdefault(name, {})[kind] = row
+    return found
 
 
 # The figures
@@ -251,22 +248,6 @@ def spread(values):
 def of_recoveries(found):
     figures = {name: spread(values) for name, values in dataclasses.asdict(found).items()}
     figures["ratio"] = figures["holdfast"]["median"] / figures["bare"]["median"]
-    return figures
-
-
-def of_calls(found):
-    """The ratio is the geometric mean of the halves': what a host is faster in cancels out."""
-    figures = {}
-    for name, halves in found.items():
-        ratios = [statistics.median(half["with"]) / statistics.median(half["without"])
-                  for half in halves]
-        figures[name] = {
-            "with": statistics.median(sum((half["with"] for half in halves), [])),
-            "without": statistics.median(sum((half["without"] for half in halves), [])),
-            "calls": sum(len(half["with"]) for half in halves),
-            "ratio": math.prod(ratios) ** (1 / len(ratios)),
-            "ratios": ratios,
-        }
     return figures
 
 
@@ -290,7 +271,16 @@ def of_script(found):
 
 
 def of_guests(found):
-    return {str(count): spread(taken) for count, taken in found.items()}
+    """`last` is when all were there; `ratio` is what that took for each guest, by what it took for
+    one alone."""
+    figures = {}
+    for count, runs in found.items():
+        last = spread([taken[-1] for taken in runs])
+        figures[str(count)] = {"runs": runs, "first": spread([taken[0] for taken in runs]),
+                               "last": last, "each": last["median"] / count}
+    for row in figures.values():
+        row["ratio"] = row["each"] / figures["1"]["each"]
+    return figures
 
 
 def show_script(screen, figures, recovery):
@@ -304,19 +294,28 @@ def show_script(screen, figures, recovery):
 
 
 def show_guests(screen, figures):
-    screen.heading("Guests that were paused at once: network back to postcopy-active on both")
-    screen.line(f"  {'guests':<12}{'median':>8}{'first':>8}{'last':>8}   seconds")
+    screen.heading("Guests that were paused at once: network back to postcopy-active on both "
+                   "(medians in seconds)")
+    screen.line(f"  {'guests':<10}{'runs':>6}{'first':>9}{'last':>9}{'last / guests':>15}"
+                f"{'by one alone':>14}")
     for count, row in figures.items():
-        screen.line(f"  {count:<12}{row['median']:8.3f}{row['min']:8.3f}{row['max']:8.3f}")
+        screen.line(f"  {count:<10}{len(row['runs']):6}{row['first']['median']:9.3f}"
+                    f"{row['last']['median']:9.3f}{row['each']:15.3f}{row['ratio']:14.2f}")
 
 
 def show_calls(screen, heading, figures):
-    screen.heading(f"{heading} (medians in microseconds)")
-    screen.line(f"  {'':<28}{'Holdfast':>10}{'off':>10}{'ratio':>8}   {'of each half':<14}")
-    for name, row in figures.items():
-        halves = ", ".join(f"{ratio:.2f}" for ratio in row["ratios"])
-        screen.line(f"  {name:<28}{row['with'] * 1e6:10.0f}{row['without'] * 1e6:10.0f}"
-                    f"{row['ratio']:8.2f}   {halves}")
+    pairs = len(next(iter(figures.values()))["cpu"]["ratios"])
+    screen.heading(f"{heading}, {pairs} pairs of starts: medians in microseconds, ratio Holdfast / "
+                   "off, and its interval")
+    screen.line(f"  {'':<28}{'CPU':>7}{'off':>7}{'ratio':>8}{'':16}{'wall':>7}{'off':>7}"
+                f"{'ratio':>8}")
+    for name, kinds in figures.items():
+        line = f"  {name:<28}"
+        for row in (kinds["cpu"], kinds["wall"]):
+            low, high = row["interval"]
+            line += (f"{row['with'] * 1e6:7.0f}{row['without'] * 1e6:7.0f}{row['ratio']:8.3f}"
+                     f"  {low:.3f}-{high:.3f}   ")
+        screen.line(line.rstrip())
 
 
 def play(lab, screen, options):
@@ -330,10 +329,10 @@ def play(lab, screen, options):
         figures["guests"] = of_guests(measure_guests(lab, screen, options.guests))
         lab.reset()
     if "calls" in options.parts:
-        figures["calls"] = of_calls(measure_calls(lab, screen, options.calls))
+        figures["calls"] = measure_calls(lab, screen, options.pairs, options.rounds)
         lab.reset()
     if "clients" in options.parts:
-        figures["clients"] = of_calls(measure_clients(lab, screen, options.rounds))
+        figures["clients"] = measure_clients(lab, screen, options.pairs)
     show(screen, figures)
     return figures
 
@@ -346,8 +345,7 @@ def show(screen, figures):
     if "guests" in figures:
         show_guests(screen, figures["guests"])
     if "calls" in figures:
-        calls = next(iter(figures["calls"].values()))["calls"]
-        show_calls(screen, f"Ordinary calls, {calls} of each", figures["calls"])
+        show_calls(screen, "Ordinary calls", figures["calls"])
     if "clients" in figures:
         show_calls(screen, f"{crowd.CLIENTS} clients at once", figures["clients"])
     screen.line()
@@ -366,8 +364,8 @@ def parse(arguments):
                         help="what to measure: " + ", ".join(PARTS) + " (all)")
     parser.add_argument("--runs", type=number, default=DEFAULT_RUNS,
                         help="recoveries of each kind (%(default)s)")
-    parser.add_argument("--calls", type=number, default=DEFAULT_CALLS,
-                        help="calls of each kind (%(default)s)")
+    parser.add_argument("--pairs", type=number, default=DEFAULT_PAIRS,
+                        help="pairs of starts of the daemons whose calls are compared (%(default)s)")
     parser.add_argument("--quick", action="store_true",
                         help="each part once, to see that it works: the figures mean nothing")
     program.add_json_option(parser)
@@ -376,9 +374,9 @@ def parse(arguments):
         if part not in PARTS:
             parser.error(f"there is no part '{part}': " + ", ".join(PARTS))
     options.parts = options.parts or list(PARTS)
-    options.guests, options.rounds = DEFAULT_GUESTS, crowd.ROUNDS
+    options.guests, options.rounds = DEFAULT_GUESTS, CALL_ROUNDS
     if options.quick:
-        options.runs, options.calls, options.rounds = 1, QUICK_CALLS, 1
+        options.runs = options.pairs = options.rounds = 1
         options.guests = QUICK_GUESTS
     return options
 

@@ -23,8 +23,10 @@ def test_quick(tmp_path):
     assert 0 < recovery["bare"]["median"] and 0 < recovery["holdfast"]["median"]
     assert 1 < recovery["paused_source"]["median"] < 20
     assert len(figures["script"]["values"]) == 1
-    assert {count: len(row["values"]) for count, row in figures["guests"].items()} == {
-        "2": 2, "1": 1}
-    assert {row["calls"] for row in figures["calls"].values()} == {10}
-    assert all(row["ratio"] > 0 for row in (*figures["calls"].values(),
-                                            *figures["clients"].values()))
+    assert {count: [len(run) for run in row["runs"]] for count, row
+            in figures["guests"].items()} == {"2": [2], "1": [1]}
+    assert figures["guests"]["1"]["ratio"] == 1
+    for kinds in (*figures["calls"].values(), *figures["clients"].values()):
+        for row in kinds.values():
+            assert row["interval"][0] <= row["ratio"] <= row["interval"][1]
+            assert 0 < row["with"] < 60 and 0 < row["without"] < 60

@@ -2,6 +2,7 @@
 """A host's long-running processes, the libvirt daemon and the system bus, and faults on them."""
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,8 +81,9 @@ class Daemon:
 
     @property
     def server(self):
-        """Its name for virt-admin."""
-        return os.path.basename(self.command[0])
+        """Its name for virt-admin. The command may be the dynamic linker's, with a sanitizer."""
+        return next(name for name in map(os.path.basename, self.command)
+                    if re.fullmatch(r"(lib)?virt\w*d", name))
 
     def start(self, wait_ready=True, **env):
         """Starts it, with `env` on top of the host's own. Returns when it serves."""
