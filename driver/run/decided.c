@@ -6,11 +6,15 @@
 #include "run/decided.h"
 
 static void
-tell(Migration *migration, virDomainPtr dom, const char *what, Verdict *verdict)
+tell(Migration *migration,
+     virDomainPtr dom,
+     const char *what,
+     GLogLevelFlags level,
+     Verdict *verdict)
 {
-    g_message("%s%s%sdomain %s: %s: %s: %s", migration ? "migration " : "",
-              migration ? migration_get_id(migration) : "", migration ? " of " : "",
-              virDomainGetName(dom), what, verdict->decision, verdict->reason);
+    g_log(G_LOG_DOMAIN, level, "%s%s%sdomain %s: %s: %s: %s", migration ? "migration " : "",
+          migration ? migration_get_id(migration) : "", migration ? " of " : "",
+          virDomainGetName(dom), what, verdict->decision, verdict->reason);
     if (migration)
         migration_add_verdict(migration, verdict);
     else
@@ -30,7 +34,7 @@ decided_tell(Migration *migration,
     g_autofree char *what = g_strdup_printf("%s%sdirty bitmap %s on %s", named ? disk : "",
                                             named ? ": " : "", bitmap, node);
 
-    tell(migration, dom, what,
+    tell(migration, dom, what, G_LOG_LEVEL_MESSAGE,
          verdict_new(VERDICT_BITMAP, disk, bitmap, bitmap_decision_to_string(decision), reason,
                      g_get_real_time()));
 }
@@ -44,6 +48,6 @@ decided_tell_checkpoint(Migration *migration,
 {
     g_autofree char *what = g_strdup_printf("checkpoint %s", checkpoint);
 
-    tell(migration, dom, what,
+    tell(migration, dom, what, G_LOG_LEVEL_WARNING,
          verdict_new(VERDICT_CHECKPOINT, "", checkpoint, decision, reason, g_get_real_time()));
 }

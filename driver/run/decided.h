@@ -27,7 +27,7 @@ void decided_tell(Migration *migration,
                   const char *reason);
 
 /**
- * decided_tell_checkpoint: the same of a checkpoint
+ * decided_tell_checkpoint: the same of a checkpoint, which was not carried: a warning
  * @decision: a word
  */
 void decided_tell_checkpoint(Migration *migration,

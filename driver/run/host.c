@@ -7,6 +7,7 @@
 
 #include "run/addresses.h"
 #include "run/bitmaps.h"
+#include "run/carry.h"
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/observe.h"
@@ -298,6 +299,7 @@ host_start(gboolean privileged)
         return;
     }
     g_atomic_int_set(&host.running, TRUE);
+    parcel_set_taker(MESSAGE_PARCEL_CHECKPOINTS, carry_take);
     host_post(open_cb, GINT_TO_POINTER(privileged));
     restore_read();
     observe_migration_events();

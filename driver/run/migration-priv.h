@@ -58,6 +58,7 @@ struct Migration {
     gboolean can_ask;
     gboolean undefine;
     gboolean undefine_taken;
+    gboolean carried; /* or it was tried: see carry.h */
     guint confirms;
     gboolean finish_claimed;
     virConnectPtr dconn; /* the client's to this host */

@@ -565,6 +565,18 @@ migration_take_undefine(Migration *migration)
 }
 
 gboolean
+migration_claim_carry(Migration *migration)
+{
+    gboolean claimed;
+
+    g_mutex_lock(&registry.lock);
+    claimed = !migration->carried;
+    migration->carried = TRUE;
+    g_mutex_unlock(&registry.lock);
+    return claimed;
+}
+
+gboolean
 migration_is_confirmed(Migration *migration)
 {
     gboolean confirmed;

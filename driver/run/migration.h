@@ -137,6 +137,9 @@ gboolean migration_is_to_undefine(Migration *migration);
  * migration's business, also if that one does not pass through us. */
 gboolean migration_take_undefine(Migration *migration);
 
+/** Whether the caller is the one to carry what the destination is to have there: carry.h. */
+gboolean migration_claim_carry(Migration *migration);
+
 typedef enum {
     /* terminal, or stock libvirt's answer is the one to give: an operator's pause, manual recovery
      */

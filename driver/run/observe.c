@@ -55,21 +55,14 @@ on_pass(virConnectPtr connection, virDomainPtr domain, int pass, void *opaque)
 
 /* --- the end of domains --- */
 
-static void
-undefine_job(gpointer opaque, gpointer unused)
-{
-    g_autoptr(Migration) migration = opaque;
-
-    outcome_undefine_source(migration);
-}
-
 static gboolean
-check_undefine_cb(gpointer opaque)
+check_left_cb(gpointer opaque)
 {
     Migration *migration = opaque;
+    gboolean undefine = migration_take_undefine(migration);
 
-    if (migration_take_undefine(migration) && !migration_is_confirmed(migration))
-        host_run(undefine_job, migration);
+    if (!migration_is_confirmed(migration))
+        host_run(undefine ? outcome_forget_job : outcome_leave_job, migration);
     else
         migration_unref(migration);
     return G_SOURCE_REMOVE;
@@ -102,7 +95,7 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
         return 0;
     if (migration->role == ROLE_SOURCE && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) {
         migration_post(migration, EVENT_CALL_COMPLETED, 0, NULL);
-        host_post(check_undefine_cb, migration_ref(migration));
+        host_post(check_left_cb, migration_ref(migration));
     } else {
         migration_post(migration, EVENT_QEMU_GONE, 0, "the domain stopped on this host");
     }

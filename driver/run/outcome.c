@@ -7,6 +7,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "run/carry.h"
 #include "run/host.h"
 #include "stock/domain.h"
 #include "stock/error.h"
@@ -64,13 +65,19 @@ is_job_over(Migration *migration, gpointer opaque)
     return !stock_domain_job(dom, &job) || job.async == STOCK_ASYNC_NONE;
 }
 
+gboolean
+outcome_wait_job(virDomainPtr dom)
+{
+    return migration_poll(NULL, is_job_over, dom);
+}
+
 virDomainPtr
 outcome_get_destination(Migration *migration, virConnectPtr dconn)
 {
     virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
 
     if (dom)
-        migration_poll(migration, is_job_over, dom);
+        outcome_wait_job(dom);
     return dom;
 }
 
@@ -197,6 +204,7 @@ settle(Migration *migration, virDomainPtr dom, MigrationState outcome)
     if (outcome == STATE_COMPLETED) {
         g_message("migration %s: domain %s runs on the destination; its remains here are destroyed",
                   migration_get_id(migration), migration_get_name(migration));
+        carry_source(migration, dom);
         if (virDomainDestroy(dom) < 0)
             g_warning("migration %s: cannot destroy domain %s, which runs on the destination: %s; "
                       "do it with virsh destroy, and do not resume it",
@@ -267,6 +275,28 @@ outcome_look_job(gpointer opaque, gpointer unused)
 
     if (is_abandoned(migration))
         outcome_settle_source(migration);
+}
+
+void
+outcome_leave_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+    virDomainPtr dom = outcome_find_own(migration);
+
+    if (dom) {
+        carry_source(migration, dom);
+        virDomainFree(dom);
+    }
+}
+
+void
+outcome_forget_job(gpointer opaque, gpointer unused)
+{
+    Migration *migration = opaque;
+
+    outcome_leave_job(migration_ref(migration), NULL);
+    outcome_undefine_source(migration);
+    migration_unref(migration);
 }
 
 /* The client asked for --undefinesource, but there is no client any more: stock libvirt, which

@@ -26,6 +26,9 @@ MigrationState outcome_fetch_state(Migration *migration);
 /** Sets the thread's libvirt error to what became of the migration. Returns: -1. */
 int outcome_raise(const Status *status);
 
+/** Until libvirt's job of the domain has ended; FALSE when that takes a minute. May block. */
+gboolean outcome_wait_job(virDomainPtr dom);
+
 /** The domain on the destination once libvirt's incoming job has ended; NULL with an error. */
 virDomainPtr outcome_get_destination(Migration *migration, virConnectPtr dconn);
 
@@ -42,6 +45,11 @@ void outcome_abort_job(gpointer migration, gpointer unused);
 /** outcome_settle_source() if the guest is stopped for a migration that libvirt's API has let go
  * of: no client is left to call Confirm. */
 void outcome_look_job(gpointer migration, gpointer unused);
+/** What is left to do at a source where libvirt has ended the domain by itself: what the
+ * destination is to have is carried there. */
+void outcome_leave_job(gpointer migration, gpointer unused);
+/** The same, and the domain is forgotten. */
+void outcome_forget_job(gpointer migration, gpointer unused);
 
 /** Whether the domain runs or is stopped in memory on this host. FALSE with no error set. */
 gboolean outcome_is_active(Migration *migration, virConnectPtr connection);

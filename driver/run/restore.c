@@ -157,9 +157,9 @@ take_up(Migration *migration, virConnectPtr connection)
     }
     if (migration->role == ROLE_DESTINATION && sight.state == VIR_DOMAIN_RUNNING)
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
-    if (type == EVENT_CALL_COMPLETED && migration->role == ROLE_SOURCE &&
-        migration_is_to_undefine(migration))
-        outcome_undefine_source(migration);
+    if (type == EVENT_CALL_COMPLETED && migration->role == ROLE_SOURCE)
+        host_run(migration_is_to_undefine(migration) ? outcome_forget_job : outcome_leave_job,
+                 migration_ref(migration));
     if (domain)
         virDomainFree(domain);
     virResetLastError();

@@ -93,7 +93,7 @@ static void
 test_told(Fixture *f, gconstpointer unused)
 {
     static const char expected[] = "bitmap libvirt-2-format m: nothing: it is there\n"
-                                   "checkpoint  c: carry: it is known there\n"
+                                   "checkpoint  c: left-behind: it is broken\n"
                                    "bitmap vda m: drop: it is worthless\n";
     g_autofree char *line = g_strdup_printf("migration %s of domain guest0: vda: dirty bitmap m "
                                             "on libvirt-1-format: drop: it is worthless",
@@ -105,8 +105,9 @@ test_told(Fixture *f, gconstpointer unused)
     decided_tell(f->migration, f->dom, "libvirt-1-format", "m", BITMAP_REPAIR, "it was right");
     g_test_expect_message("holdfast", G_LOG_LEVEL_MESSAGE, "*m on libvirt-2-format: nothing:*");
     decided_tell(f->migration, f->dom, "libvirt-2-format", "m", BITMAP_NOTHING, "it is there");
-    g_test_expect_message("holdfast", G_LOG_LEVEL_MESSAGE, "*domain guest0: checkpoint c: carry:*");
-    decided_tell_checkpoint(f->migration, f->dom, "c", "carry", "it is known there");
+    g_test_expect_message("holdfast", G_LOG_LEVEL_WARNING,
+                          "*domain guest0: checkpoint c: left-behind:*");
+    decided_tell_checkpoint(f->migration, f->dom, "c", "left-behind", "it is broken");
     /* The last word on a bitmap is what counts. */
     g_test_expect_message("holdfast", G_LOG_LEVEL_MESSAGE, line);
     decided_tell(f->migration, f->dom, "libvirt-1-format", "m", BITMAP_DROP, "it is worthless");
