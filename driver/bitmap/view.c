@@ -29,6 +29,16 @@ block_node_free(BlockNode *node)
     g_free(node);
 }
 
+void
+mapped_bitmap_free(MappedBitmap *mapped)
+{
+    g_free(mapped->node);
+    g_free(mapped->name);
+    g_free(mapped->node_alias);
+    g_free(mapped->alias);
+    g_free(mapped);
+}
+
 /* --- JSON --- */
 
 /* NULL, and 0 elements, for what is no array. */
@@ -110,6 +120,45 @@ view_has_mapping(const char *parameters)
     return is_mapped(&mapping, NULL, NULL);
 }
 
+static void
+add_mapped(Json *node, Json *bitmap, GPtrArray *list)
+{
+    const char *names[] = {get_string(node, "node-name"), get_string(bitmap, "name"),
+                           get_string(node, "alias"), get_string(bitmap, "alias")};
+    Json *transform = bitmap ? symbols.virJSONValueObjectGetObject(bitmap, "transform") : NULL;
+    MappedBitmap *mapped;
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (!names[i])
+            return;
+    }
+    mapped = g_new(MappedBitmap, 1);
+    mapped->node = g_strdup(names[0]);
+    mapped->name = g_strdup(names[1]);
+    mapped->node_alias = g_strdup(names[2]);
+    mapped->alias = g_strdup(names[3]);
+    mapped->persists = transform && get_boolean(transform, "persistent", FALSE);
+    g_ptr_array_add(list, mapped);
+}
+
+GPtrArray *
+view_parse_mapping(const char *parameters)
+{
+    g_autoptr(Json) json = json_parse(parameters);
+    Mapping mapping = get_mapping(json);
+    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)mapped_bitmap_free);
+
+    for (guint i = 0; i < mapping.n; i++) {
+        Json *node = symbols.virJSONValueArrayGet(mapping.nodes, i);
+        guint n;
+        Json *bitmaps = get_array(node, "bitmaps", &n);
+
+        for (guint j = 0; j < n; j++)
+            add_mapped(node, symbols.virJSONValueArrayGet(bitmaps, j), list);
+    }
+    return list;
+}
+
 /* --- the bitmaps --- */
 
 /* NULL for one that QEMU uses for itself: it has no name. */
@@ -134,6 +183,17 @@ read_bitmap(Json *info, const char *node, gboolean active, const Mapping *mappin
     bitmap->inconsistent = get_boolean(info, "inconsistent", FALSE);
     bitmap->on_stream = is_mapped(mapping, node, name);
     return bitmap;
+}
+
+static guint64
+get_size(Json *info)
+{
+    Json *image = symbols.virJSONValueObjectGetObject(info, "image");
+    unsigned long long size = 0;
+
+    if (image)
+        symbols.virJSONValueObjectGetNumberUlong(image, "virtual-size", &size);
+    return size;
 }
 
 /* QEMU before 10.0 does not say; it tells of no bitmap on a node that is inactive. */
@@ -208,9 +268,22 @@ view_parse_nodes(const char *nodes, GError **error)
             continue;
         node->name = g_strdup(get_string(info, "node-name"));
         node->active = is_active(info);
+        node->size_bytes = get_size(info);
         g_ptr_array_add(list, node);
     }
     return list;
+}
+
+const BlockNode *
+view_find_node(const GPtrArray *nodes, const char *name)
+{
+    for (guint i = 0; i < nodes->len; i++) {
+        const BlockNode *node = nodes->pdata[i];
+
+        if (g_str_equal(node->name, name))
+            return node;
+    }
+    return NULL;
 }
 
 const Bitmap *

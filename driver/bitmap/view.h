@@ -26,10 +26,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bitmap, bitmap_free)
 /** A block node. */
 typedef struct {
     char *name;
-    gboolean active; /* this host may use the image; of a QEMU before 10.0 always so */
+    gboolean active;    /* this host may use the image; of a QEMU before 10.0 always so */
+    guint64 size_bytes; /* as the guest sees it; 0: QEMU does not say */
 } BlockNode;
 
 void block_node_free(BlockNode *node);
+
+/** A bitmap on a migration's stream, which is called there by its alias and by that of its node. */
+typedef struct {
+    char *node;
+    char *name;
+    char *node_alias;
+    char *alias;
+    gboolean persists; /* at the destination, whatever it is at the source */
+} MappedBitmap;
+
+void mapped_bitmap_free(MappedBitmap *mapped);
 
 /* What QEMU is asked for view_parse()'s @nodes and @parameters. */
 #define VIEW_QUERY_NODES      "{\"execute\":\"query-named-block-nodes\",\"arguments\":{\"flat\":true}}"
@@ -63,6 +75,17 @@ GPtrArray *view_parse_nodes(const char *nodes, GError **error);
 /** view_has_mapping: whether there is a mapping with any bitmap in it; view_parse()'s @parameters.
  */
 gboolean view_has_mapping(const char *parameters);
+
+/**
+ * view_parse_mapping:
+ * @parameters: view_parse()'s
+ *
+ * Returns: (element-type MappedBitmap) (transfer full): in QEMU's order; empty when there is none.
+ */
+GPtrArray *view_parse_mapping(const char *parameters);
+
+/** The node, borrowed; NULL if there is none. @nodes: of view_parse_nodes() */
+const BlockNode *view_find_node(const GPtrArray *nodes, const char *name);
 
 /** The bitmap, borrowed; NULL if there is none. */
 const Bitmap *view_find(const GPtrArray *view, const char *node, const char *name);

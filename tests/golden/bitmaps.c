@@ -3,13 +3,15 @@
  *
  * The table stands in the document between two comments. bitmaps/nodes.json and parameters.json are
  * the answers of a QEMU 10.0.2 whose migration was cancelled; bitmaps/repair.txt is what it is then
- * told, and tests/platform/test_bitmap_repair.py tells a real QEMU just that.
+ * told, and tests/platform/test_bitmap_repair.py tells a real QEMU just that. bitmaps/rebuild.txt
+ * is what is told when the same bitmaps are rebuilt, to the QEMUs of test_bitmap_rebuild.py.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <string.h>
 
 #include "bitmap/decision-priv.h"
+#include "bitmap/rebuild.h"
 #include "bitmap/repair.h"
 #include "stock/symbols.h"
 
@@ -182,6 +184,54 @@ test_repair(void)
     compare_with_golden(commands->str, "tests/golden/bitmaps/repair.txt");
 }
 
+/* @command: (transfer full) */
+static void
+append_command(GString *to, const char *word, guint number, char *command)
+{
+    g_string_append_printf(to, "%s %u %s\n", word, number, command);
+    g_free(command);
+}
+
+/* All that is told for one bitmap, at the source and at the destination. */
+static void
+append_rebuild(GString *to, guint number, const MappedBitmap *mapped, const BitmapHalf *half)
+{
+    g_autofree char *scratch = rebuild_get_scratch(number);
+
+    append_command(to, "scratch", number, rebuild_scratch_command(number, half->size_bytes));
+    append_command(to, "fill", number, rebuild_fill_command(number, mapped, half));
+    append_command(to, "read", number, rebuild_export_command(number, FALSE));
+    append_command(to, "record", number, rebuild_record_command(number, half));
+    append_command(to, "mark", number, rebuild_export_command(number, TRUE));
+    append_command(to, "make", number, rebuild_make_command(number, mapped, half));
+    append_command(to, "forget", number, rebuild_drop_scratch_command(scratch));
+}
+
+static void
+test_rebuild(void)
+{
+    g_autofree char *nodes_json = read_file("tests/golden/bitmaps/nodes.json");
+    g_autofree char *parameters = read_file("tests/golden/bitmaps/parameters.json");
+    g_autoptr(GPtrArray) mapping = view_parse_mapping(parameters);
+    g_autoptr(GPtrArray) view = view_parse(nodes_json, parameters, NULL);
+    g_autoptr(GPtrArray) nodes = view_parse_nodes(nodes_json, NULL);
+    g_autoptr(GString) commands = g_string_new(NULL);
+    Tracker tracker = {"libvirt-1-format", 65536};
+
+    g_assert_cmpuint(mapping->len, ==, 2);
+    append_command(commands, "track", 0, rebuild_tracker_command(&tracker));
+    append_command(commands, "listen", 0, g_strdup(rebuild_listen_command()));
+    append_command(commands, "unlisten", 0, g_strdup(rebuild_unlisten_command()));
+    for (guint i = 0; i < mapping->len; i++) {
+        g_autoptr(BitmapHalf) half = rebuild_plan_half(mapping->pdata[i], view, nodes);
+
+        append_rebuild(commands, i, mapping->pdata[i], half);
+    }
+    append_command(commands, "remove", 0, rebuild_remove_command("libvirt-1-format"));
+    append_command(commands, "end", 0, g_strdup(repair_end_command()));
+    compare_with_golden(commands->str, "tests/golden/bitmaps/rebuild.txt");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -190,5 +240,6 @@ main(int argc, char **argv)
     g_test_add_func("/bitmaps/table", test_table);
     g_test_add_func("/bitmaps/words", test_words);
     g_test_add_func("/bitmaps/repair", test_repair);
+    g_test_add_func("/bitmaps/rebuild", test_rebuild);
     return g_test_run();
 }

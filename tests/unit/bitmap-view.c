@@ -112,6 +112,49 @@ test_mapping(void)
     g_assert_false(view_has_mapping("nonsense"));
 }
 
+static void
+test_mapped(void)
+{
+    g_autoptr(GPtrArray) mapping = view_parse_mapping(
+        "{\"return\": {\"block-bitmap-mapping\": ["
+        "{\"node-name\": \"n1\", \"alias\": \"vda\", \"bitmaps\": ["
+        "{\"name\": \"b1\", \"alias\": \"a1\"}, {\"name\": \"no alias\"}, 1, "
+        "{\"name\": \"b2\", \"alias\": \"a2\", \"transform\": {\"persistent\": true}}]}, "
+        "{\"node-name\": \"no alias\", \"bitmaps\": [{\"name\": \"b\", \"alias\": \"a\"}]}, 1]}}");
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < mapping->len; i++) {
+        const MappedBitmap *mapped = mapping->pdata[i];
+
+        g_string_append_printf(text, "%s.%s=%s.%s%s ", mapped->node, mapped->name,
+                               mapped->node_alias, mapped->alias, mapped->persists ? "!" : "");
+    }
+    g_assert_cmpstr(text->str, ==, "n1.b1=vda.a1 n1.b2=vda.a2! ");
+    for (gsize length = 0; length < strlen(MAPPING); length++) {
+        g_autofree char *cut = g_strndup(MAPPING, length);
+        g_autoptr(GPtrArray) none = view_parse_mapping(cut);
+
+        g_assert_cmpuint(none->len, ==, 0);
+    }
+}
+
+static void
+test_nodes(void)
+{
+    g_autoptr(GPtrArray) nodes =
+        view_parse_nodes(NODES(NODE("n1", ", \"image\": {\"virtual-size\": 67108864}") ", " NODE(
+                             "n2", ", \"image\": {}, \"active\": false") ", " NODE("n3", "")),
+                         NULL);
+
+    g_assert_cmpuint(nodes->len, ==, 3);
+    g_assert_cmpuint(view_find_node(nodes, "n1")->size_bytes, ==, 67108864);
+    g_assert_true(view_find_node(nodes, "n1")->active);
+    g_assert_cmpuint(view_find_node(nodes, "n2")->size_bytes, ==, 0);
+    g_assert_false(view_find_node(nodes, "n2")->active);
+    g_assert_cmpuint(view_find_node(nodes, "n3")->size_bytes, ==, 0);
+    g_assert_null(view_find_node(nodes, "n4"));
+}
+
 /* An answer that is cut short is an error, never a view with fewer bitmaps. */
 static void
 test_truncated(void)
@@ -151,6 +194,8 @@ main(int argc, char **argv)
     g_test_add_func("/view/bitmaps", test_bitmaps);
     g_test_add_func("/view/find", test_find);
     g_test_add_func("/view/mapping", test_mapping);
+    g_test_add_func("/view/mapped", test_mapped);
+    g_test_add_func("/view/nodes", test_nodes);
     g_test_add_func("/view/truncated", test_truncated);
     return g_test_run();
 }
