@@ -11,6 +11,7 @@
 #include "bitmap/repair.h"
 #include "run/decided.h"
 #include "run/migration.h"
+#include "run/rebuild.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
@@ -195,8 +196,10 @@ bitmaps_repair_all(virConnectPtr connection)
     int n = virConnectListAllDomains(connection, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
 
     for (int i = 0; i < n; i++) {
-        if (may_ask(domains[i]))
+        if (may_ask(domains[i])) {
             bitmaps_repair(domains[i]);
+            rebuild_take_up(domains[i]);
+        }
         virDomainFree(domains[i]);
     }
     free(domains);

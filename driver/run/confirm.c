@@ -8,6 +8,7 @@
 #include <glib/gi18n-lib.h>
 
 #include "run/carry.h"
+#include "run/halves.h"
 #include "run/handback.h"
 #include "run/outcome.h"
 #include "stock/domain.h"
@@ -141,8 +142,11 @@ confirm_call(virDomainPtr dom,
     } else if (cancelled && outcome_fetch_state(migration) == STATE_COMPLETED) {
         cancelled = 0;
     }
-    if (!cancelled)
+    if (!cancelled) {
+        /* Before the checkpoints that name them. */
+        halves_send(migration, dom);
         carry_source(migration, dom);
+    }
     rc = TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
                                                   flags, cancelled);
     if (cancelled && !handback_settle(dom, &error))

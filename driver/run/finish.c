@@ -18,6 +18,7 @@
 #include "run/host.h"
 #include "run/outcome.h"
 #include "run/params.h"
+#include "run/rebuild.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
@@ -134,6 +135,19 @@ call_stock(virConnectPtr dconn, const Finish *finish)
         finish->cookieout, finish->cookieoutlen, finish->flags, finish->cancelled);
 }
 
+/* Only stock Finish starts the guest: what it writes is recorded from before that on. */
+static void
+track(Migration *migration, virConnectPtr dconn)
+{
+    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
+
+    if (dom) {
+        rebuild_track(migration, dom);
+        virDomainFree(dom);
+    }
+    virResetLastError();
+}
+
 /* A claimed Finish. @goes_on: set when it gave up a migration that has not ended. */
 static virDomainPtr
 run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *goes_on)
@@ -150,6 +164,8 @@ run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *
         outcome_raise(status);
         return NULL;
     }
+    if (!finish->cancelled)
+        track(migration, dconn);
     dom = call_stock(dconn, finish);
     if (dom) {
         outcome_tell(migration, EVENT_CALL_COMPLETED);
@@ -304,6 +320,7 @@ run_kept(Migration *migration, virDomainPtr dom)
     g_warning(
         "migration %s of domain %s: it was not started before the daemon's restart, and is now",
         migration_get_id(migration), migration_get_name(migration));
+    rebuild_track(migration, dom);
     reply = qmp_execute(dom, "{\"execute\":\"cont\"}", &error);
     if (reply)
         return TRUE;

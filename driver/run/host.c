@@ -13,10 +13,12 @@
 #include "run/observe.h"
 #include "run/parcel.h"
 #include "run/peer.h"
+#include "run/rebuild.h"
 #include "run/remote.h"
 #include "run/restore.h"
 #include "stock/incoming.h"
 #include "stock/error.h"
+#include "util/nbdio.h"
 
 /* Commands to QEMU take about a millisecond; the threads are for those that do not. A QEMU that
  * answers nobody holds two of them at most (run/command.h) until libvirt gives the job up; a switch
@@ -290,6 +292,7 @@ host_start(gboolean privileged)
 {
     g_autoptr(GError) error = NULL;
 
+    parcel_set_taker(MESSAGE_PARCEL_BITMAPS, rebuild_take);
     load_incoming(privileged);
     host.uri = privileged ? "qemu:///system" : "qemu:///session";
     host.journal = journal_get_directory(privileged);
@@ -333,5 +336,6 @@ host_stop(void)
     migration_release_all();
     remote_release_all();
     parcel_release_all();
+    nbdio_release_all();
     migration_stop_all();
 }

@@ -15,6 +15,7 @@
 #include "run/execute.h"
 #include "run/host.h"
 #include "run/listeners.h"
+#include "run/rebuild.h"
 #include "util/uuid.h"
 
 MigrationRegistry registry;
@@ -269,6 +270,10 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
         migration_write_journal(migration);
         migration_put_snapshot(migration, type);
         connection_follow(migration);
+        /* The guest is this host's, and libvirt draws its line under it. */
+        if (migration->role == ROLE_DESTINATION && before != STATE_COMPLETED &&
+            session_get_state(migration->session) == STATE_COMPLETED)
+            host_run(rebuild_settle_job, migration_ref(migration));
     }
     /* What is stock libvirt's alone is looked at, and let go of in the end. */
     if (!migration->foreign)

@@ -77,9 +77,10 @@ end(gpointer vm)
     symbols.virDomainObjEndAPI(&vm);
 }
 
-/* @oob_json: what to send where the monitor has out-of-band commands, or NULL. In a job. */
+/* @oob_json: what to send where the monitor has out-of-band commands, or NULL. @fd: to be passed
+ * with it, or -1. In a job. */
 static char *
-send(virDomainPtr dom, gpointer vm, const char *json, const char *oob_json, GError **error)
+send(virDomainPtr dom, gpointer vm, const char *json, const char *oob_json, int fd, GError **error)
 {
     char *reply = NULL;
     gpointer monitor;
@@ -90,7 +91,7 @@ send(virDomainPtr dom, gpointer vm, const char *json, const char *oob_json, GErr
     monitor = symbols.qemuDomainGetMonitor(vm);
     if (oob_json && hooks_monitor_has_oob(monitor))
         json = oob_json;
-    result = symbols.qemuMonitorArbitraryCommand(monitor, json, -1, &reply, false);
+    result = symbols.qemuMonitorArbitraryCommand(monitor, json, fd, &reply, false);
     symbols.qemuDomainObjExitMonitor(vm);
     if (result < 0) {
         g_autofree char *message = copy_libvirt_message();
@@ -111,7 +112,7 @@ send_alone(virDomainPtr dom, const char *json, const char *oob_json, GError **er
 
     if (!vm)
         return NULL;
-    reply = send(dom, vm, json, oob_json, error);
+    reply = send(dom, vm, json, oob_json, -1, error);
     end(vm);
     return reply;
 }
@@ -151,20 +152,37 @@ qmp_job_begin(virDomainPtr dom, GError **error)
     return job;
 }
 
-char *
-qmp_job_execute(QmpJob *job, const char *json, GError **error)
+static char *
+job_execute(QmpJob *job, const char *json, int fd, GError **error)
 {
     virErrorPtr saved = stock_error_save();
     g_autofree char *reply = NULL;
     gboolean ok;
 
     if (stock_domain_is_active(job->vm) && symbols.qemuDomainGetMonitor(job->vm))
-        reply = send(job->dom, job->vm, json, NULL, error);
+        reply = send(job->dom, job->vm, json, NULL, fd, error);
     else
         set_inactive_error(job->dom, error);
     ok = reply && qmp_parse_reply(reply, error);
     stock_error_restore(saved);
     return ok ? g_steal_pointer(&reply) : NULL;
+}
+
+char *
+qmp_job_execute(QmpJob *job, const char *json, GError **error)
+{
+    return job_execute(job, json, -1, error);
+}
+
+gboolean
+qmp_job_pass_fd(QmpJob *job, const char *name, int fd, GError **error)
+{
+    g_autofree char *quoted = json_quote(name);
+    g_autofree char *json =
+        g_strdup_printf("{\"execute\":\"getfd\",\"arguments\":{\"fdname\":%s}}", quoted);
+    g_autofree char *reply = job_execute(job, json, fd, error);
+
+    return reply != NULL;
 }
 
 void

@@ -50,6 +50,9 @@ typedef struct QmpJob QmpJob;
 QmpJob *qmp_job_begin(virDomainPtr dom, GError **error);
 /** As qmp_execute(); QMP_ERROR_INACTIVE when QEMU has ended since. */
 char *qmp_job_execute(QmpJob *job, const char *json, GError **error);
+/** Gives QEMU a file descriptor, which commands after it know by @name (QEMU's getfd). @fd stays
+ * the caller's. */
+gboolean qmp_job_pass_fd(QmpJob *job, const char *name, int fd, GError **error);
 void qmp_job_end(QmpJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpJob, qmp_job_end)
 

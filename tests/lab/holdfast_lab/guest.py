@@ -74,15 +74,17 @@ class Guest:
     disk_rate      4 KiB records a second
     metadata       XML for the domain's <metadata>, without that element
     own_disks      each host has a disk of its own at the same path, for --copy-storage-*
+    disk_size      as qemu-img takes it; the witness writes to the first 64 MiB
     """
 
     def __init__(self, lab, name="guest", memory=256, arena=128, rate=6000, disk_rate=10, vcpus=1,
-                 disk_format="raw", metadata="", own_disks=False):
+                 disk_format="raw", metadata="", own_disks=False, disk_size="64M"):
         self.lab = lab
         self.name = name
         self.uuid = str(uuid.uuid4())
         self.disk = os.path.join(IMAGES if own_disks else lab.shared, f"{name}.{disk_format}")
         self.disk_format = disk_format
+        self.disk_size = disk_size
         self.memory = memory
         self.vcpus = vcpus
         self.metadata = metadata
@@ -126,7 +128,8 @@ class Guest:
         for path in {host.path(self.disk) for host in self.lab.hosts}:
             if os.path.exists(path):
                 os.unlink(path)
-            self.lab.command("qemu-img", "create", "-q", "-f", self.disk_format, path, "64M")
+            self.lab.command("qemu-img", "create", "-q", "-f", self.disk_format, path,
+                             self.disk_size)
         for tail in self._consoles.values():
             if os.path.exists(tail.path):
                 os.unlink(tail.path)

@@ -280,6 +280,15 @@ qmp_job_execute(QmpJob *job, const char *json, GError **error)
     return send((virDomainPtr)job, json, NULL, error);
 }
 
+gboolean
+qmp_job_pass_fd(QmpJob *job, const char *name, int fd, GError **error)
+{
+    g_autofree char *command = g_strdup_printf("getfd %s", name);
+    g_autofree char *reply = send((virDomainPtr)job, command, NULL, error);
+
+    return reply != NULL;
+}
+
 void
 qmp_job_end(QmpJob *job)
 {
