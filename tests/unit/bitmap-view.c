@@ -9,6 +9,7 @@
 #include <libvirt/virterror.h>
 #include <string.h>
 
+#include "doubles/libvirt.h"
 #include "stock/symbols.h"
 
 #define NO_MAPPING "{\"return\": {\"max-bandwidth\": 1}}"
@@ -179,18 +180,10 @@ test_truncated(void)
     g_assert_null(virGetLastError());
 }
 
-static void
-ignore(void *opaque, virErrorPtr error)
-{
-}
-
 int
 main(int argc, char **argv)
 {
-    g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(virInitialize(), ==, 0);
-    virSetErrorFunc(NULL, ignore);
-    g_assert_true(symbols_load(NULL, NULL));
+    libvirt_init(&argc, &argv);
     g_test_add_func("/view/bitmaps", test_bitmaps);
     g_test_add_func("/view/find", test_find);
     g_test_add_func("/view/mapping", test_mapping);

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "doubles/libvirt.h"
 #include "doubles/world.h"
 #include "stock/qmp.h"
 #include "stock/symbols.h"
@@ -273,18 +274,10 @@ test_all(void)
     end();
 }
 
-static void
-ignore(void *opaque, virErrorPtr error)
-{
-}
-
 int
 main(int argc, char **argv)
 {
-    g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(virInitialize(), ==, 0);
-    virSetErrorFunc(NULL, ignore);
-    g_assert_true(symbols_load(NULL, NULL));
+    libvirt_init(&argc, &argv);
     g_test_add_func("/bitmaps/repaired", test_repaired);
     g_test_add_func("/bitmaps/left-alone", test_left_alone);
     g_test_add_func("/bitmaps/gone", test_gone);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bitmap/handback.h"
+#include "doubles/libvirt.h"
 #include "doubles/world.h"
 #include "stock/qmp.h"
 #include "stock/symbols.h"
@@ -222,18 +223,10 @@ test_decisions(void)
     }
 }
 
-static void
-ignore(void *opaque, virErrorPtr error)
-{
-}
-
 int
 main(int argc, char **argv)
 {
-    g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(virInitialize(), ==, 0);
-    virSetErrorFunc(NULL, ignore);
-    g_assert_true(symbols_load(NULL, NULL));
+    libvirt_init(&argc, &argv);
     g_test_add_func("/handback/strays", test_strays);
     g_test_add_func("/handback/stubborn", test_stubborn);
     g_test_add_func("/handback/bitmaps", test_bitmaps);

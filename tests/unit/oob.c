@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "doubles/libvirt.h"
 #include "stock/json.h"
 #include "stock/oob.h"
 #include "stock/qmp.h"
@@ -489,20 +490,10 @@ test_late_answer(void)
     close_monitor(&monitor);
 }
 
-static void
-ignore(void *opaque, virErrorPtr error)
-{
-}
-
 int
 main(int argc, char **argv)
 {
-    g_autoptr(GError) error = NULL;
-
-    g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(virInitialize(), ==, 0);
-    virSetErrorFunc(NULL, ignore);
-    g_assert_true(symbols_load(NULL, &error));
+    libvirt_init(&argc, &argv);
     symbols.virObjectLock = lock;
     symbols.virObjectUnlock = unlock;
     g_test_add_func("/oob/bound", test_bound);

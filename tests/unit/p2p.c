@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "doubles/libvirt.h"
 #include "run/confirm.h"
 #include "run/dconn.h"
 #include "run/host.h"
@@ -437,21 +438,10 @@ test_the_daemon_stops(void)
     g_mutex_unlock(&world.lock);
 }
 
-static void
-quiet(void *unused, virErrorPtr error)
-{
-}
-
 int
 main(int argc, char **argv)
 {
-    g_autoptr(GError) error = NULL;
-
-    g_test_init(&argc, &argv, NULL);
-    virSetErrorFunc(NULL, quiet);
-    g_assert_cmpint(virInitialize(), ==, 0);
-    symbols_load(NULL, &error);
-    g_assert_no_error(error);
+    libvirt_init(&argc, &argv);
     symbols.virDomainMigratePrepare3Params = prepare;
     symbols.virDomainMigrateFinish3Params = finish;
     world.connection = virConnectOpen("test:///default");

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <glib.h>
 
+#include "doubles/libvirt.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
 #include "stock/symbols.h"
@@ -225,20 +226,10 @@ test_errors(void)
     g_assert_null(virGetLastError());
 }
 
-static void
-ignore(void *opaque, virErrorPtr error)
-{
-}
-
 int
 main(int argc, char **argv)
 {
-    g_autoptr(GError) error = NULL;
-
-    g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(virInitialize(), ==, 0);
-    virSetErrorFunc(NULL, ignore);
-    g_assert_true(symbols_load(NULL, &error));
+    libvirt_init(&argc, &argv);
     g_test_add_func("/qmp/replies", test_replies);
     g_test_add_func("/qmp/truncated", test_truncated);
     g_test_add_func("/qmp/strings", test_strings);
