@@ -104,13 +104,22 @@ command_drop_waiting(Migration *migration)
 
 /* --- what they are --- */
 
-/* The domain on our own connection; NULL with @error set when there is none. */
+/* The domain on our own connection; NULL with @error set when there is none. None is looked for
+ * when the daemon ends: libvirt's list of domains is freed while our threads still run
+ * (qemuStateCleanup(), src/qemu/qemu_driver.c, 11.3.0). */
 static virDomainPtr
 get_domain(const Migration *migration, GError **error)
 {
-    virConnectPtr connection = host_connect();
-    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
+    virConnectPtr connection = NULL;
+    virDomainPtr domain = NULL;
 
+    if (migration_is_released()) {
+        g_set_error(error, QMP_ERROR, QMP_ERROR_GONE, "the daemon ends");
+        return NULL;
+    }
+    connection = host_connect();
+    if (connection)
+        domain = virDomainLookupByUUID(connection, migration->uuid);
     if (!domain)
         g_set_error(error, QMP_ERROR, QMP_ERROR_GONE, "domain '%s' is not on this host",
                     migration->name);

@@ -259,6 +259,40 @@ test_hastened_too_late(void)
     monitors_stop(thread);
 }
 
+static void
+look_at_it(gpointer migration)
+{
+    command_look(migration);
+}
+
+static char *
+say_nothing(const char *domain, const char *command, const char *arguments, GError **error)
+{
+    return g_strdup("{\"return\": {}}");
+}
+
+/* libvirt frees its list of domains when the daemon ends, and the looks would go on. */
+static void
+test_released(void)
+{
+    Migration *migration;
+    guint before;
+
+    world_start();
+    world_set_qemu(say_nothing);
+    migration = pause_destination();
+    world_on_engine(look_at_it, migration);
+    world_settle();
+    before = world_count_commands();
+    g_assert_cmpuint(before, >, 0);
+    migration_release_all();
+    world_on_engine(look_at_it, migration);
+    world_settle();
+    g_assert_cmpuint(world_count_commands(), ==, before);
+    world_drop(migration);
+    world_stop();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -267,5 +301,7 @@ main(int argc, char **argv)
     g_test_add_func("/command/dropped", test_dropped);
     g_test_add_func("/command/hastened", test_hastened);
     g_test_add_func("/command/hastened-too-late", test_hastened_too_late);
+    /* The last, since that is for good. */
+    g_test_add_func("/command/released", test_released);
     return g_test_run();
 }
