@@ -188,17 +188,26 @@ handover_tell_ended(Session *session, const Event *event)
 {
     if (!session->untold)
         return;
-    session_emit(session, EFFECT_TELL_ENDED, 0, NULL);
+    /* Asked by this question it knows that the guest is its own, see run/restore.h. */
+    if (session->state == STATE_COMPLETED)
+        session_emit(session, EFFECT_ASK_RUNNING, session->path, NULL);
+    else
+        session_emit(session, EFFECT_TELL_ENDED, 0, NULL);
     session_emit(session, EFFECT_START_STATE_TIMER, SESSION_ASK_DEADLINE_MS, NULL);
 }
 
 void
 handover_end(Session *session, MigrationState from)
 {
-    session->unsettled = session->return_wanted;
     /* At the switchover, and whenever nobody looked, QEMU may have been further. */
-    if (session->state != STATE_FAILED || session->role != ROLE_SOURCE || session->paths == 0 ||
-        (from < STATE_SWITCHOVER && !session->restored))
+    gboolean failed =
+        session->state == STATE_FAILED && (from >= STATE_SWITCHOVER || session->restored);
+    /* The destination's daemon may have been away all the time, and not know of postcopy. */
+    gboolean unheard = session->state == STATE_COMPLETED && !session->running &&
+                       (migration_state_is_postcopy(from) || session->restored);
+
+    session->unsettled = session->return_wanted;
+    if (session->role != ROLE_SOURCE || session->paths == 0 || (!failed && !unheard))
         return;
     session->untold = TRUE;
     session->failures = 0;

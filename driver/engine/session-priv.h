@@ -44,7 +44,7 @@ struct Session {
     gboolean switch_asked;   /* source: ... and was told to */
     gint64 asked_early_usec; /* destination: when a paused source first asked in precopy; 0: not */
     gboolean restored;       /* and QEMU may be further than it knows */
-    gboolean untold;         /* source, failed: the destination does not know yet */
+    gboolean untold;         /* source, over: the destination does not know yet */
     gboolean unsettled;     /* source, over: the guest has yet to go on, or to be destroyed, here */
     gboolean return_wanted; /* source: until the destination has said whether it started it */
     guint failures;         /* of attempts that reached the peer, in a row: sets the back-off */

@@ -162,7 +162,7 @@ gboolean session_may_break(const Session *session);
 gboolean session_wants_return(const Session *session);
 gboolean session_holds_callers(const Session *session);
 
-/** Source: whether it has failed in postcopy, and the destination, which may wait for it, has still
+/** Source: whether it has ended in postcopy, and the destination, which may wait for it, has still
  * to be told. */
 gboolean session_is_untold(const Session *session);
 

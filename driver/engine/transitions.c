@@ -491,13 +491,20 @@ const Transition transitions[] = {
 
     { SOURCE,      OVER,                  EVENT_SETTLED,                     STATE_SAME,                   handover_settled },
 
-    /* a source that has failed tells a destination that may wait for it, until that knows */
-    { SOURCE,      S(FAILED),             EVENT_TIMER_STATE,                 STATE_SAME,                   handover_tell_ended },
+    /* a source that has ended tells a destination that may wait for it, until that knows */
+    { SOURCE,      S(FAILED) | S(COMPLETED),
+                                          EVENT_TIMER_STATE,                 STATE_SAME,                   handover_tell_ended },
     { SOURCE,      S(FAILED),             EVENT_RESTORED,                    STATE_SAME,                   end_restored },
-    { SOURCE,      S(FAILED),             EVENT_PEER_REFUSED,                STATE_SAME,                   handover_ended_untold },
-    { SOURCE,      S(FAILED),             EVENT_PEER_UNREACHABLE,            STATE_SAME,                   handover_ended_untold },
-    { SOURCE,      S(FAILED),             EVENT_PEER_OVER,                   STATE_SAME,                   handover_ended_told },
-    { SOURCE,      S(FAILED),             EVENT_PEER_COMPLETED,              STATE_SAME,                   handover_ended_told },
+    { SOURCE,      S(COMPLETED),          EVENT_RESTORED,                    STATE_SAME,                   handover_tell_ended },
+    { SOURCE,      S(FAILED) | S(COMPLETED),
+                                          EVENT_PEER_REFUSED,                STATE_SAME,                   handover_ended_untold },
+    { SOURCE,      S(FAILED) | S(COMPLETED),
+                                          EVENT_PEER_UNREACHABLE,            STATE_SAME,                   handover_ended_untold },
+    { SOURCE,      S(FAILED) | S(COMPLETED),
+                                          EVENT_PEER_OVER,                   STATE_SAME,                   handover_ended_told },
+    { SOURCE,      S(FAILED) | S(COMPLETED),
+                                          EVENT_PEER_COMPLETED,              STATE_SAME,                   handover_ended_told },
+    { SOURCE,      S(COMPLETED),          EVENT_PEER_RUNNING,                STATE_SAME,                   handover_ended_told },
     { DESTINATION, PRECOPY,               EVENT_PEER_ENDED,                  STATE_SAME,                   handover_source_paused_early },
     { DESTINATION, CHANNEL,               EVENT_PEER_ENDED,                  STATE_SAME,                   handover_source_ended_active },
     { DESTINATION, S(POSTCOPY_PAUSED),    EVENT_PEER_ENDED,                  STATE_FAILED,                 handover_source_ended },

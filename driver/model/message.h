@@ -45,7 +45,9 @@ typedef enum {
     MESSAGE_RECOVER = 1,     /* listen for a resumed migration */
     MESSAGE_PAUSED = 2,      /* a person paused it: do not hold the client's call */
     MESSAGE_ASK_RUNNING = 3, /* does the guest run there? Answered when it does. */
-    MESSAGE_ENDED = 6,       /* the migration has failed at the source: is it over there as well? */
+    /* the migration has failed at the source: is it over there as well? number: whose the guest is,
+     * a MigrationOwner and 1; 0: an older build does not say */
+    MESSAGE_ENDED = 6,
     MESSAGE_RETURN = 4, /* was the guest of a precopy migration started? It is not to be if not */
     MESSAGE_ENDING = 5, /* nearly all is sent: do not break the channel by yourself */
     /* the source hands something over; number: the bytes of the body */

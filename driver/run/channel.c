@@ -296,6 +296,21 @@ channel_hasten(const Channel *channel, gboolean hasten)
 }
 
 static void
+add_received(int fd, const struct tcp_info *info, gpointer opaque)
+{
+    *(guint64 *)opaque += info->tcpi_bytes_received;
+}
+
+guint64
+channel_count_received(const Channel *channel)
+{
+    guint64 received = 0;
+
+    foreach_connection(channel, add_received, &received, NULL);
+    return received;
+}
+
+static void
 find_local(int fd, const struct tcp_info *info, gpointer opaque)
 {
     char **host = opaque;

@@ -65,6 +65,9 @@ guint channel_break(const Channel *channel);
  */
 void channel_hasten(const Channel *channel, gboolean hasten);
 
+/** How many bytes have come in over the connections that are there. */
+guint64 channel_count_received(const Channel *channel);
+
 /**
  * channel_may_listen: whether QEMU at the destination listens where it was told to
  *

@@ -145,6 +145,8 @@ call_peer(Migration *migration, guint n_ways, guint path, MessageType type, Peer
 
     migration->sequence = message_next_sequence(migration->sequence, g_get_monotonic_time());
     message_set_subject(&message, migration->status->uuid, migration->sequence);
+    if (type == MESSAGE_ENDED)
+        message.number = session_get_owner(migration->session) + 1;
     for (guint i = 0; i < n_ways; i++) {
         const MigrationPath *way = g_ptr_array_index(migration->paths, (path + i) % n_ways);
 

@@ -346,3 +346,20 @@ migration_get_secret(Migration *migration, Secret *secret)
     *secret = migration->secret;
     g_mutex_unlock(&registry.lock);
 }
+
+/* --- the journal --- */
+
+static gboolean
+note_cb(gpointer opaque)
+{
+    g_autoptr(Migration) migration = opaque;
+
+    migration_write_journal(migration);
+    return G_SOURCE_REMOVE;
+}
+
+void
+migration_note(Migration *migration)
+{
+    host_post(note_cb, migration_ref(migration));
+}

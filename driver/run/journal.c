@@ -60,6 +60,7 @@ static const struct {
     { "channel-port",     NUMBER_U16,  G_STRUCT_OFFSET(JournalRecord, channel_port) },
     { "flags",            NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, flags) },
     { "undefine",         NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, undefine) },
+    { "kept",             NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, kept), TRUE },
     { "wanted",           NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.wanted) },
     { "gave-up",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.gave_up) },
     { "finish-called",    NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.finish_called) },

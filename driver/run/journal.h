@@ -37,7 +37,8 @@ typedef struct {
     guint16 channel_port;
     guint flags; /* virDomainMigrateFlags */
     gboolean undefine;
-    char *policy; /* XML */
+    gboolean kept; /* the destination may have the guest: see restore.h */
+    char *policy;  /* XML */
     SessionMemory memory;
     GPtrArray *verdicts; /* of Verdict; NULL when written: none */
 } JournalRecord;

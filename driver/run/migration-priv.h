@@ -65,6 +65,13 @@ struct Migration {
     GPtrArray *disks;    /* of Disk; NULL: not known */
     GPtrArray *verdicts; /* of Verdict, that the engine thread has yet to take in */
 
+    gint kept; /* atomic; of KEPT_*, see restore.h; 0: it is known whose the guest is */
+    /* of the thread that finds that out */
+    gint64 kept_since_us;
+    guint64 kept_received; /* over its channel, at the last look */
+    guint kept_flows;      /* in so many looks more had come */
+    gboolean told_kept;
+
     /* the engine thread's */
     Session *session;
     Channel channel;

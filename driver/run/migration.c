@@ -16,6 +16,7 @@
 #include "run/host.h"
 #include "run/listeners.h"
 #include "run/rebuild.h"
+#include "run/restore.h"
 #include "util/uuid.h"
 
 MigrationRegistry registry;
@@ -74,6 +75,8 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     migration->peer_port = record->peer_port;
     migration->channel.port = record->channel_port;
     migration->undefine = record->undefine;
+    migration->kept = record->kept ? KEPT_UNJUDGED : 0;
+    migration->kept_since_us = g_get_monotonic_time();
     session_remember(migration->session, &memory);
     migration->finish_claimed = memory.finish_called;
     for (char **host = record->hosts; *host; host++)
@@ -207,6 +210,7 @@ migration_record(Migration *migration, JournalRecord *record)
         .channel_port = migration->channel.port,
         .flags = migration_get_flags(migration),
         .undefine = migration_is_to_undefine(migration),
+        .kept = restore_is_unjudged(migration),
         .policy = policy_to_xml(migration->policy),
         .verdicts = g_ptr_array_ref((GPtrArray *)session_get_verdicts(migration->session)),
     };
@@ -247,7 +251,8 @@ migration_write_journal(Migration *migration)
     /* The file is the domain's: one that was replaced leaves it to its successor. */
     if (current != migration)
         return;
-    if (migration->foreign || !session_needs_journal(migration->session)) {
+    if (migration->foreign ||
+        (!session_needs_journal(migration->session) && !restore_is_unjudged(migration))) {
         journal_remove(host_get_journal(), migration->status->uuid);
         return;
     }

@@ -91,6 +91,9 @@ void migration_post(Migration *migration, EventType type, guint number, const ch
 /** The same, and returns when the engine has taken it in. Not on the engine thread. */
 void migration_tell(Migration *migration, EventType type, guint number, const char *text);
 
+/** Writes the journal as things are now, in order with the events. Any thread, never blocks. */
+void migration_note(Migration *migration);
+
 /* What the engine cannot know by itself; told in order with the events. Any thread. */
 
 /** QEMU's process and the port of the channel (to the other host at the source, here at the

@@ -12,6 +12,7 @@
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/outcome.h"
+#include "run/restore.h"
 #include "run/parcel.h"
 #include "stock/domain.h"
 #include "stock/hooks.h"
@@ -75,6 +76,9 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
     g_autoptr(Migration) migration = NULL;
 
     if (virDomainGetUUID(domain, uuid) < 0 || !(migration = migration_find(uuid)))
+        return 0;
+    /* libvirt draws its line under what it was made to keep, too. */
+    if (event == VIR_DOMAIN_EVENT_RESUMED && restore_is_unjudged(migration))
         return 0;
     /* Whatever becomes of Finish: from now on the guest is this host's. At the end of postcopy,
      * whether it runs or not, which is the end for one that is to stay stopped
@@ -321,6 +325,7 @@ observe_question(PeerQuestion *question, gpointer opaque)
         peer_question_answer(question, MESSAGE_REFUSED, 0, "it was asked before another question");
         return;
     }
+    restore_hear(migration, message);
     switch (message->type) {
     case MESSAGE_RECOVER:
         ask_recover(migration, question);
@@ -334,6 +339,10 @@ observe_question(PeerQuestion *question, gpointer opaque)
         migration_step(migration, EVENT_PEER_ENDED, 0, NULL);
         break;
     case MESSAGE_RETURN:
+        if (restore_is_unjudged(migration)) {
+            peer_question_answer(question, MESSAGE_REFUSED, 0, "it is not known there yet");
+            break;
+        }
         take_question(migration, question);
         migration_step(migration, EVENT_PEER_RETURN, 0, NULL);
         break;

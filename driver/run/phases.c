@@ -346,5 +346,10 @@ phases_prepare(virConnectPtr dconn,
                                cookieout, cookieoutlen, &error))
         g_warning("migration %s: it will not recover by itself: %s", migration_get_id(migration),
                   error->message);
+    /* A daemon that is away from here on has to know that it may be in postcopy. */
+    if (flags & VIR_MIGRATE_POSTCOPY) {
+        migration_note(migration);
+        migration_sync(migration);
+    }
     return 0;
 }

@@ -165,8 +165,212 @@ take_up(Migration *migration, virConnectPtr connection)
     virResetLastError();
 }
 
+/* --- a destination that may have the guest --- */
+
+/* How soon QEMU is asked again. */
+#define JUDGE_AGAIN_MS 500
+
+/* For so long the kernel of a source that has gone sends what it has (engine/handover.c). */
+#define KEPT_LONG_USEC (300 * G_USEC_PER_SEC)
+/* In so many looks, one after the other, more has come in: what was sent at a switch before them
+ * would have come first. */
+#define KEPT_FLOWS 8
+/* After that a person is told: the source has had time to be asked for its word. */
+#define KEPT_TELL_USEC (20 * G_USEC_PER_SEC)
+
+gboolean
+restore_is_unjudged(const Migration *migration)
+{
+    return g_atomic_int_get(&migration->kept) & KEPT_UNJUDGED;
+}
+
+void
+restore_hear(Migration *migration, const Message *question)
+{
+    guint word;
+
+    switch (question->type) {
+    case MESSAGE_RECOVER:
+    case MESSAGE_ASK_RUNNING:
+    case MESSAGE_PAUSED:
+    case MESSAGE_ENDING:
+        word = KEPT_SWITCHED;
+        break;
+    case MESSAGE_RETURN:
+        word = KEPT_RETURNS;
+        break;
+    case MESSAGE_ENDED:
+        word = question->number == OWNER_DESTINATION + 1 ? KEPT_SWITCHED
+               : question->number == OWNER_SOURCE + 1    ? KEPT_RETURNS
+                                                         : 0;
+        break;
+    default:
+        word = 0;
+        break;
+    }
+    if (!word || !restore_is_unjudged(migration))
+        return;
+    g_atomic_int_and((guint *)&migration->kept, ~(guint)(KEPT_SWITCHED | KEPT_RETURNS));
+    g_atomic_int_or((guint *)&migration->kept, word);
+}
+
+KeptVerdict
+restore_judge_kept(const char *status, gint known)
+{
+    gboolean precopy = g_strcmp0(status, "active") == 0 || g_strcmp0(status, "setup") == 0;
+    gboolean switched = status && (g_str_has_prefix(status, "postcopy-") ||
+                                   g_str_equal(status, "completed")); /* from precopy, perhaps */
+
+    if ((!precopy && !switched) || known & KEPT_RETURNS)
+        return KEPT_HAS_NOT;
+    if (known & KEPT_SWITCHED)
+        return switched ? KEPT_HAS_GUEST : KEPT_WAIT;
+    return precopy && known & KEPT_LONG ? KEPT_HAS_NOT : KEPT_WAIT;
+}
+
+/* Whatever QEMU has said since went the ordinary way. */
+static void
+take_up_kept(Migration *migration, const char *status)
+{
+    EventType type;
+
+    g_message("migration %s: domain %s has the guest (%s)", migration->id, migration->name, status);
+    if (migration_state_is_postcopy(outcome_fetch_state(migration)))
+        return;
+    migration_tell(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    if (event_type_from_qemu(status, &type) && type != EVENT_QEMU_POSTCOPY_ACTIVE)
+        migration_post(migration, type, 0, NULL);
+}
+
+/* FALSE: somebody is about to start it. */
+static gboolean
+destroy_kept(Migration *migration, virDomainPtr domain, const char *status)
+{
+    if (!migration_claim_finish(migration))
+        return FALSE;
+    g_message("migration %s: domain %s has not got the guest (%s), and is destroyed", migration->id,
+              migration->name, status ? status : "none");
+    if (virDomainDestroy(domain) < 0)
+        g_warning("migration %s: cannot destroy domain %s, whose migration has failed: %s; do it "
+                  "with virsh destroy",
+                  migration->id, migration->name, virGetLastErrorMessage());
+    migration_tell(migration, EVENT_QEMU_GONE, 0, "the daemon was restarted");
+    return TRUE;
+}
+
+static void
+count_time(Migration *migration, pid_t pid)
+{
+    gint64 kept_us = g_get_monotonic_time() - migration->kept_since_us;
+    Channel channel = {.role = ROLE_DESTINATION, .port = migration->channel.port};
+    guint64 received;
+
+    channel_set_process(&channel, pid);
+    received = channel_count_received(&channel);
+    migration->kept_flows = received > migration->kept_received ? migration->kept_flows + 1 : 0;
+    migration->kept_received = received;
+    if (kept_us >= KEPT_LONG_USEC || migration->kept_flows >= KEPT_FLOWS)
+        g_atomic_int_or((guint *)&migration->kept, KEPT_LONG);
+    if (kept_us < KEPT_TELL_USEC || migration->told_kept)
+        return;
+    migration->told_kept = TRUE;
+    g_warning("migration %s: whether domain %s is to run here is for the source to say, which has "
+              "not asked yet: it stays stopped until then. If it is certain that it does not run "
+              "there, 'virsh resume %s' lets it run here",
+              migration->id, migration->name, migration->name);
+}
+
+/* FALSE: it is not known yet. */
+static gboolean
+judge_stopped(Migration *migration, virDomainPtr domain, pid_t pid)
+{
+    g_autofree char *reply = qmp_execute(domain, "{\"execute\":\"query-migrate\"}", NULL);
+    g_autofree char *status = reply ? qmp_reply_string(reply, "status") : NULL;
+
+    /* Its main loop waits for a page, or libvirt for that. */
+    if (!reply)
+        return FALSE;
+    count_time(migration, pid);
+    switch (restore_judge_kept(status, g_atomic_int_get(&migration->kept))) {
+    case KEPT_HAS_GUEST:
+        take_up_kept(migration, status);
+        return TRUE;
+    case KEPT_HAS_NOT:
+        return destroy_kept(migration, domain, status);
+    case KEPT_WAIT:
+        return FALSE;
+    }
+    return FALSE;
+}
+
+static gboolean
+judge_kept(Migration *migration)
+{
+    g_autoptr(Status) status = migration_get_status(migration);
+    virConnectPtr connection = host_connect();
+    virDomainPtr domain = connection ? virDomainLookupByUUID(connection, migration->uuid) : NULL;
+    gboolean gone = connection && !domain && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+    RestoreSight sight = {0};
+    gboolean judged = FALSE;
+    pid_t pid = 0;
+
+    if (domain)
+        wait_reconnected(domain);
+    if (look(domain, &sight, &pid) && sight.state == VIR_DOMAIN_PAUSED) {
+        judged = judge_stopped(migration, domain, pid);
+    } else if (sight.exists || gone) {
+        judged = TRUE;
+        migration_post(migration, restore_judge(migration->role, status->state, &sight), 0,
+                       "the daemon was restarted");
+        if (sight.state == VIR_DOMAIN_RUNNING)
+            migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
+    }
+    if (domain)
+        virDomainFree(domain);
+    if (connection)
+        virConnectClose(connection);
+    /* Only now: a daemon that is killed before has to find out again. */
+    if (judged) {
+        migration_sync(migration);
+        g_atomic_int_set(&migration->kept, 0);
+        migration_note(migration);
+    }
+    return judged;
+}
+
+static gboolean judge_later_cb(gpointer opaque);
+
+static void
+judge_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+
+    if (!judge_kept(migration) && !migration_is_released())
+        host_post(judge_later_cb, g_steal_pointer(&migration));
+}
+
+static gboolean
+judge_again_cb(gpointer opaque)
+{
+    host_run(judge_job, opaque);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean
+judge_later_cb(gpointer opaque)
+{
+    g_autoptr(GSource) source = g_timeout_source_new(JUDGE_AGAIN_MS);
+
+    g_source_set_callback(source, judge_again_cb, opaque, NULL);
+    g_source_attach(source, g_main_context_get_thread_default());
+    return G_SOURCE_REMOVE;
+}
+
+/* --- what the journal knows --- */
+
 /* A destination in postcopy that nobody has started yet: it has the guest, and libvirt would kill
- * it. Kept, it is started by us when Finish is overdue. Before libvirt reads its files. */
+ * it. Kept, it is started by us when Finish is overdue. One that may have come to postcopy since is
+ * judged first. Before libvirt reads its files. */
 static void
 keep_unfinished(JournalRecord *record)
 {
@@ -179,13 +383,17 @@ keep_unfinished(JournalRecord *record)
         kept = statusfile_keep_incoming(text);
     if (!kept)
         return;
+    if (!migration_state_is_postcopy(record->memory.state)) {
+        record->kept = TRUE;
+        journal_write(host_get_journal(), record);
+    }
     if (!g_file_set_contents_full(path, kept, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error)) {
         g_warning("migration %s: libvirt will kill domain %s, whose migration was not finished: %s",
                   record->id, record->name, error->message);
         return;
     }
-    g_message("migration %s: domain %s, in postcopy and not started yet, is kept", record->id,
-              record->name);
+    g_message("migration %s: domain %s, %s and not started yet, is kept", record->id, record->name,
+              record->kept ? "which may be in postcopy by now" : "in postcopy");
     record->memory.finish_called = FALSE;
 }
 
@@ -214,6 +422,19 @@ doubt_unfinished(JournalRecord *record)
 }
 
 static void
+restore_destination(JournalRecord *record)
+{
+    gboolean postcopy = migration_state_is_postcopy(record->memory.state);
+
+    if (!postcopy && record->memory.finish_called)
+        doubt_unfinished(record);
+    if (postcopy)
+        record->kept = FALSE;
+    if (postcopy || (record->flags & VIR_MIGRATE_POSTCOPY))
+        keep_unfinished(record);
+}
+
+static void
 restore_one(JournalRecord *record, gpointer opaque)
 {
     g_autoptr(Policy) defaults = host_get_policy();
@@ -224,10 +445,8 @@ restore_one(JournalRecord *record, gpointer opaque)
 
     if (!uuid_parse(record->uuid, uuid))
         return;
-    if (record->role == ROLE_DESTINATION && migration_state_is_postcopy(record->memory.state))
-        keep_unfinished(record);
-    else if (record->role == ROLE_DESTINATION && record->memory.finish_called)
-        doubt_unfinished(record);
+    if (record->role == ROLE_DESTINATION)
+        restore_destination(record);
     migration = migration_restore(record, uuid, policy ? policy : defaults);
     if (!migration)
         return;
@@ -248,7 +467,13 @@ restore_read(void)
 void
 restore_take_up(virConnectPtr connection)
 {
-    for (guint i = 0; i < restored->len; i++)
-        take_up(restored->pdata[i], connection);
+    for (guint i = 0; i < restored->len; i++) {
+        Migration *migration = restored->pdata[i];
+
+        if (restore_is_unjudged(migration))
+            host_run(judge_job, migration_ref(migration));
+        else
+            take_up(migration, connection);
+    }
     g_ptr_array_set_size(restored, 0);
 }

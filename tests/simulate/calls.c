@@ -31,8 +31,8 @@ calls_begin(World *world)
 
 /* --- the caller's connection to the destination --- */
 
-static void
-destroy_destination(World *world, const char *why)
+void
+calls_destroy_destination(World *world, const char *why)
 {
     if (!world->qemu[ROLE_DESTINATION].alive)
         return;
@@ -52,7 +52,7 @@ auto_destroy_cb(World *world, const ClockArgs *args)
     if (world->qemu[ROLE_SOURCE].has_switched &&
         world->clock.now_usec - daemon->client_gone_usec >= CLIENT_GRACE_USEC)
         check_limit(world, LIMIT_CLIENT);
-    destroy_destination(world, "the client's connection is closed");
+    calls_destroy_destination(world, "the client's connection is closed");
 }
 
 void
@@ -273,7 +273,8 @@ void
 calls_draw_line(World *world)
 {
     world->domain.line_drawn = TRUE;
-    if (world->daemon[ROLE_DESTINATION].session && world->mutant != MUTANT_NO_LINE)
+    if (world->daemon[ROLE_DESTINATION].session && !world->daemon[ROLE_DESTINATION].unjudged &&
+        world->mutant != MUTANT_NO_LINE)
         daemon_post(world, ROLE_DESTINATION, EVENT_GUEST_STARTED, 0);
 }
 
@@ -344,7 +345,7 @@ cancel_finish_cb(World *world, const ClockArgs *args)
         return;
     daemon->finish_claimed = TRUE;
     daemon_step(world, ROLE_DESTINATION, EVENT_FINISH_CALLED, 0);
-    destroy_destination(world, "the source takes the guest back");
+    calls_destroy_destination(world, "the source takes the guest back");
     if (!is_destination_stale(world, args))
         daemon_step(world, ROLE_DESTINATION, EVENT_CALL_CANCELLED, 0);
 }
@@ -502,9 +503,7 @@ calls_libvirt_reconnected(World *world, MigrationRole host)
     }
     /* "Killing unfinished incoming migration", whatever the memory's state */
     if (!world->domain.kept && (!world->finish.phase_begun || !qemu->runs)) {
-        if (world->qemu[ROLE_SOURCE].has_switched)
-            check_limit(world, LIMIT_UNFINISHED);
-        destroy_destination(world, "libvirt finds it unfinished after a restart");
+        calls_destroy_destination(world, "libvirt finds it unfinished after a restart");
         return;
     }
     if (qemu->status != QEMU_COMPLETED) {

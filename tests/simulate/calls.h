@@ -27,6 +27,8 @@ void calls_cancel_finish(World *world);
 void calls_draw_line(World *world);
 /** EFFECT_FINISH */
 void calls_finish_ourselves(World *world);
+/** libvirt stops its QEMU. */
+void calls_destroy_destination(World *world, const char *why);
 
 /* faults and persons */
 void calls_kill_caller(World *world);

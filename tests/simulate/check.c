@@ -242,8 +242,6 @@ check_get_ending(const World *world)
         return ENDING_LOST_AT_SWITCH;
     if (world->limits & (1u << LIMIT_THE_END))
         return ENDING_LOST_AT_THE_END;
-    if (world->limits & (1u << LIMIT_UNFINISHED))
-        return ENDING_LOST_UNFINISHED;
     if (world->limits & (1u << LIMIT_IN_FINISH))
         return ENDING_LOST_IN_FINISH;
     if (world->limits & (1u << LIMIT_CLIENT))

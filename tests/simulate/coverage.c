@@ -17,7 +17,6 @@ static const char *const ending_names[ENDING_LAST] = {
     [ENDING_QEMU_KILLED] = "qemu-killed",
     [ENDING_LOST_AT_SWITCH] = "limit-broken-at-the-switch",
     [ENDING_LOST_AT_THE_END] = "limit-broken-at-the-end",
-    [ENDING_LOST_UNFINISHED] = "limit-daemon-killed-before-finish",
     [ENDING_LOST_IN_FINISH] = "limit-paused-in-finish",
     [ENDING_LOST_WITH_CLIENT] = "limit-client-gone-in-an-outage",
     [ENDING_TAKEN_BACK] = "limit-daemon-killed-at-the-switch",

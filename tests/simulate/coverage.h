@@ -18,7 +18,6 @@ typedef enum {
     ENDING_QEMU_KILLED,     /* lost with a QEMU that was killed */
     ENDING_LOST_AT_SWITCH,  /* the limits below */
     ENDING_LOST_AT_THE_END,
-    ENDING_LOST_UNFINISHED,
     ENDING_LOST_IN_FINISH,
     ENDING_LOST_WITH_CLIENT,
     ENDING_TAKEN_BACK,
@@ -31,13 +30,12 @@ typedef enum {
  */
 typedef enum {
     LIMIT_QEMU_KILLED,
-    LIMIT_SWITCH,  /* the network broke the channel before the destination had its order to run */
-    LIMIT_THE_END, /* the channel broke after all was sent: the source's QEMU fails */
-    LIMIT_UNFINISHED, /* the destination's daemon was killed before Finish */
-    LIMIT_IN_FINISH,  /* paused while libvirt's own Finish was at work */
-    LIMIT_CLIENT,     /* the client is gone, and the switch is not heard of for long after that */
-    LIMIT_UNNOTED,    /* the source's daemon was killed at the switch; QEMU has failed before it is
-                         back */
+    LIMIT_SWITCH,    /* the network broke the channel before the destination had its order to run */
+    LIMIT_THE_END,   /* the channel broke after all was sent: the source's QEMU fails */
+    LIMIT_IN_FINISH, /* paused while libvirt's own Finish was at work */
+    LIMIT_CLIENT,    /* the client is gone, and the switch is not heard of for long after that */
+    LIMIT_UNNOTED,   /* the source's daemon was killed at the switch; QEMU has failed before it is
+                        back */
 } Limit;
 #define LIMIT_LAST (LIMIT_UNNOTED + 1)
 

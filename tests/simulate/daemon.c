@@ -16,6 +16,10 @@
 #include "network.h"
 #include "qemu.h"
 
+/* JUDGE_AGAIN_MS */
+#define JUDGE_AGAIN_USEC (500 * MSEC)
+#define KEPT_LONG_USEC   (300 * SEC)
+
 static const char session_id[] = "5ad0f6a2-1f0c-4b53-9c0a-0c6e7f1a0001";
 static const char domain_uuid[] = "0b6a3c2c-5a6e-4c53-8b0e-bd3a7bd1c001";
 
@@ -44,6 +48,19 @@ make_session(World *world, MigrationRole host, guint paths)
     session_set_peer(daemon->session, "peer", paths);
 }
 
+/* write_journal() */
+static void
+write_journal(World *world, MigrationRole host)
+{
+    Daemon *daemon = &world->daemon[host];
+
+    daemon->has_journal = session_needs_journal(daemon->session) || daemon->unjudged;
+    session_remember(daemon->session, &daemon->journal);
+    daemon->journal_kept = daemon->unjudged;
+    daemon->journal_channel_port = daemon->channel_port;
+    daemon->journal_paths = host == ROLE_SOURCE ? world->schedule->n_paths : 1;
+}
+
 /* phases_begin(), learn_destination(), phases_prepare() */
 void
 daemon_begin(World *world, MigrationRole host)
@@ -55,6 +72,8 @@ daemon_begin(World *world, MigrationRole host)
     daemon->has_client = host == ROLE_DESTINATION;
     daemon->client_gone_usec = NEVER;
     daemon->entered_usec = world->clock.now_usec;
+    if (host == ROLE_DESTINATION) /* migration_note() */
+        write_journal(world, host);
 }
 
 MigrationState
@@ -90,18 +109,6 @@ daemon_dies_here(World *world, MigrationRole host)
     world_trace(world, "%s's daemon: is killed in the middle", host_to_string(host));
     daemon_kill(world, host);
     return TRUE;
-}
-
-/* write_journal() */
-static void
-write_journal(World *world, MigrationRole host)
-{
-    Daemon *daemon = &world->daemon[host];
-
-    daemon->has_journal = session_needs_journal(daemon->session);
-    session_remember(daemon->session, &daemon->journal);
-    daemon->journal_channel_port = daemon->channel_port;
-    daemon->journal_paths = host == ROLE_SOURCE ? world->schedule->n_paths : 1;
 }
 
 static void
@@ -364,6 +371,81 @@ tell_qemu_status(World *world, gboolean postcopy)
         daemon_post(world, ROLE_SOURCE, qemu_events[qemu->status], 0);
 }
 
+typedef enum { VERDICT_WAIT, VERDICT_HAS_GUEST, VERDICT_HAS_NOT } Kept;
+
+/* restore_judge_kept() */
+static Kept
+judge_status(const World *world)
+{
+    const Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+    QemuStatus status = world->qemu[ROLE_DESTINATION].status;
+
+    gboolean switched = qemu_is_postcopy(status) || status == QEMU_COMPLETED;
+
+    if ((!switched && status > QEMU_ACTIVE) || daemon->source_returns)
+        return VERDICT_HAS_NOT;
+    if (daemon->source_switched)
+        return switched ? VERDICT_HAS_GUEST : VERDICT_WAIT;
+    return !switched && world->clock.now_usec - daemon->kept_usec >= KEPT_LONG_USEC
+               ? VERDICT_HAS_NOT
+               : VERDICT_WAIT;
+}
+
+/* judge_job() */
+static void
+judge_cb(World *world, const ClockArgs *args)
+{
+    Daemon *daemon = &world->daemon[args->host];
+    const Qemu *qemu = &world->qemu[args->host];
+    Kept verdict = judge_status(world);
+
+    if (!daemon->up || daemon->life != args->generation || !daemon->session)
+        return;
+    if (!daemon->has_monitor || (qemu->alive && !qemu->runs && verdict == VERDICT_WAIT)) {
+        world_after(world, JUDGE_AGAIN_USEC, judge_cb, *args);
+        return;
+    }
+    if (!qemu->alive || qemu->runs) {
+        daemon_post(world, args->host,
+                    judge_destination(
+                        world, migration_state_is_postcopy(daemon_get_state(world, args->host))),
+                    0);
+        if (qemu->runs)
+            daemon_post(world, args->host, EVENT_QEMU_RESUME, 0);
+    } else if (verdict == VERDICT_HAS_NOT) {
+        calls_destroy_destination(world, "it has not got the guest");
+        daemon_post(world, args->host, EVENT_QEMU_GONE, 0);
+    } else if (!migration_state_is_postcopy(daemon_get_state(world, args->host))) {
+        daemon_step(world, args->host, EVENT_QEMU_POSTCOPY_ACTIVE, 0);
+        if (!daemon->up)
+            return;
+        if (qemu->status != QEMU_POSTCOPY_ACTIVE)
+            daemon_post(world, args->host, qemu_events[qemu->status], 0);
+    }
+    daemon->unjudged = FALSE;
+    write_journal(world, args->host);
+}
+
+/* keep_unfinished() */
+static void
+keep_unfinished(World *world)
+{
+    Daemon *daemon = &world->daemon[ROLE_DESTINATION];
+    const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
+    gboolean postcopy = migration_state_is_postcopy(daemon->journal.state);
+
+    daemon->unjudged = daemon->journal_kept && !postcopy;
+    daemon->source_switched = daemon->source_returns = FALSE;
+    daemon->kept_usec = world->clock.now_usec;
+    if (qemu->runs || (!postcopy && !world->schedule->postcopy))
+        return;
+    world->domain.kept = TRUE;
+    if (world->domain.line_drawn || migration_state_is_terminal(daemon->journal.state))
+        return;
+    daemon->unjudged = daemon->journal_kept = !postcopy;
+    daemon->journal.finish_called = FALSE;
+}
+
 /* take_up() */
 static void
 take_up_cb(World *world, const ClockArgs *args)
@@ -376,6 +458,10 @@ take_up_cb(World *world, const ClockArgs *args)
     if (!daemon->up || daemon->life != args->generation || !daemon->session)
         return;
     state = session_get_state(daemon->session);
+    if (daemon->unjudged) {
+        judge_cb(world, args);
+        return;
+    }
     if (migration_state_is_terminal(state)) {
         daemon_post(world, args->host, EVENT_RESTORED, 0);
         world->settles |= state != STATE_FAILED;
@@ -421,6 +507,8 @@ daemon_start(World *world, MigrationRole host)
         if (host == ROLE_DESTINATION && daemon->journal.finish_called && !world->qemu[host].alive &&
             !migration_state_is_postcopy(daemon->journal.state)) /* doubt_unfinished() */
             daemon->journal.started = TRUE;
+        if (host == ROLE_DESTINATION)
+            keep_unfinished(world);
         session_free(daemon->session);
         make_session(world, host, daemon->journal_paths);
         session_restore(daemon->session, &daemon->journal, world->clock.now_usec + SEC);
@@ -428,9 +516,6 @@ daemon_start(World *world, MigrationRole host)
         daemon->channel_port = daemon->journal_channel_port;
         session_remember(daemon->session, &daemon->journal);
         daemon->finish_claimed = daemon->journal.finish_called;
-        if (host == ROLE_DESTINATION && migration_state_is_postcopy(daemon->journal.state) &&
-            !world->qemu[host].runs) /* keep_unfinished() */
-            world->domain.kept = TRUE;
     } else if (daemon->session && !migration_state_is_terminal(daemon_get_state(world, host))) {
         g_clear_pointer(&daemon->session, session_free);
     }

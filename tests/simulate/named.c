@@ -61,6 +61,19 @@ const NamedSchedule named_schedules[] = {
         WITH(1, 500, 4 * SEC, 10 * SEC), .n_faults = 1,
         .faults = { { TRIGGER_POSTCOPY, 2 * MSEC, PERSON_ABORT, S, 0, 0 } } },
       .ending = ENDING_COMPLETED },
+    /* The journal said precopy, and libvirt killed the destination that had the guest. */
+    { { .name = "the-switch-was-not-noted", ORDINARY, .n_faults = 1, .faults = {
+        { TRIGGER_POSTCOPY, 0, FAULT_KILL_DAEMON, D, 0, 2 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    /* ... and when it was back the source had nothing left to ask. */
+    { { .name = "the-switch-was-not-noted-until-the-end", .peer2peer = TRUE,
+        WITH(1, 500, 20 * MSEC, 200 * MSEC), .n_faults = 1, .faults = {
+        { TRIGGER_POSTCOPY, 0, FAULT_KILL_DAEMON, D, 0, 20 * SEC } } },
+      .ending = ENDING_COMPLETED },
+    { { .name = "both-daemons-killed-at-the-switch", .peer2peer = TRUE,
+        WITH(1, 500, 20 * MSEC, 200 * MSEC), .n_faults = 1, .faults = {
+        { TRIGGER_POSTCOPY, 0, FAULT_KILL_DAEMONS, D, 0, 20 * SEC } } },
+      .ending = ENDING_COMPLETED },
     /* The source asked for ever. */
     { { .name = "the-destination-has-failed", ORDINARY, .n_faults = 1, .faults = {
         { TRIGGER_LISTEN, 2 * SEC, FAULT_KILL_QEMU, D, 0, 0 } } },

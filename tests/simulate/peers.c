@@ -117,6 +117,21 @@ static const EventType questions[] = {
     [QUESTION_RETURN] = EVENT_PEER_RETURN,   [QUESTION_ENDING] = EVENT_PEER_ENDING,
 };
 
+/* restore_hear(); TRUE: it is not known yet */
+static gboolean
+hear(const World *world, Daemon *daemon, Question question)
+{
+    const Session *source = world->daemon[ROLE_SOURCE].session;
+    gboolean returns = question == QUESTION_RETURN || (question == QUESTION_ENDED && source &&
+                                                       session_get_owner(source) == OWNER_SOURCE);
+
+    if (!daemon->unjudged)
+        return FALSE;
+    daemon->source_returns = returns;
+    daemon->source_switched = !returns;
+    return question == QUESTION_RETURN;
+}
+
 /* observe_question() */
 static void
 question_cb(World *world, const ClockArgs *args)
@@ -138,6 +153,8 @@ question_cb(World *world, const ClockArgs *args)
         send_answer(world, args->generation, args->number,
                     judge_domain(world, args->generation % KINDS), 0);
     } else if (args->generation < daemon->sequence) { /* is_overtaken() */
+        send_answer(world, args->generation, args->number, EVENT_PEER_REFUSED, 0);
+    } else if (hear(world, daemon, args->generation % KINDS)) {
         send_answer(world, args->generation, args->number, EVENT_PEER_REFUSED, 0);
     } else if (args->generation % KINDS == QUESTION_PAUSED ||
                args->generation % KINDS == QUESTION_ENDING) {

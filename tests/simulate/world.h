@@ -139,12 +139,17 @@ typedef struct {
     gboolean has_call;
     gboolean call_connected;
     gboolean finish_claimed;
+    gboolean unjudged; /* destination: restore_is_unjudged(), and what its source has said */
+    gboolean source_switched;
+    gboolean source_returns;
+    gint64 kept_usec;
     gboolean has_client;     /* destination: the client's connection is kept */
     gint64 client_gone_usec; /* since when nobody else has it; NEVER */
     guint kills_in;          /* a fault: dies at this many steps of what it does; 0: does not */
     /* on disk */
     gboolean has_journal;
     SessionMemory journal;
+    gboolean journal_kept;
     guint journal_channel_port;
     guint journal_paths;
 } Daemon;

@@ -86,6 +86,12 @@ test_both_roles(void)
         g_assert_cmpuint(count(&channel), ==, 1);
         g_assert_cmpuint(count(&other), ==, 1);
 
+        ends_write(i % ROLE_LAST == ROLE_SOURCE ? destination : source, "xyz", 3);
+        while (channel_count_received(&channel) < 3)
+            g_thread_yield();
+        g_assert_cmpuint(channel_count_received(&channel), ==, 3);
+        g_assert_cmpuint(channel_count_received(&other), ==, 0);
+
         g_assert_cmpuint(channel_break(&channel), ==, 1);
         g_assert_true(ends_is_closed(source));
         g_assert_true(ends_is_closed(destination));

@@ -31,6 +31,7 @@ static const JournalRecord sample = {
     .channel_port = 49152,
     .flags = 0x8000805b,
     .undefine = TRUE,
+    .kept = TRUE,
     .policy = (char *)"<holdfast:migration xmlns:holdfast=\"urn:holdfast:migration:1\">\n"
                       "</holdfast:migration>\n",
     .memory =
@@ -81,6 +82,7 @@ test_round_trip(void)
     g_assert_cmpuint(record.channel_port, ==, sample.channel_port);
     g_assert_cmpuint(record.flags, ==, sample.flags);
     g_assert_cmpint(record.undefine, ==, sample.undefine);
+    g_assert_cmpint(record.kept, ==, sample.kept);
     g_assert_cmpint(record.memory.state, ==, sample.memory.state);
     g_assert_cmpint(record.memory.reason, ==, sample.memory.reason);
     g_assert_cmpint(record.memory.wanted, ==, sample.memory.wanted);
@@ -162,7 +164,7 @@ test_damaged(void)
             static const char *const later[] = {
                 "secret",     "names",   "listen-host", "armed-host", "running",
                 "armed-port", "started", "untold",      "unsettled",  "peer-boot",
-                "ending",     "to-stop", NULL};
+                "ending",     "to-stop", "kept",        NULL};
             g_autoptr(GString) bad = g_string_new(NULL);
             g_autoptr(GError) error = NULL;
             JournalRecord record;
@@ -387,6 +389,41 @@ test_judge(void)
             event_type_to_string(cases[i].event));
 }
 
+/* A destination whose daemon was away: whatever its QEMU says, the guest is its own by the source's
+ * word alone. */
+static void
+test_judge_kept(void)
+{
+    static const char *const statuses[] = {
+        "setup",
+        "active",
+        "postcopy-active",
+        "postcopy-paused",
+        "postcopy-recover-setup",
+        "postcopy-recover",
+        "completed",
+        "failed",
+        "cancelled",
+        "none",
+        NULL,
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(statuses); i++) {
+        gboolean on_its_way = i < 2, over = i >= 7;
+
+        for (gint known = KEPT_UNJUDGED; known <= (KEPT_UNJUDGED | KEPT_LONG); known += 8) {
+            g_assert_cmpint(restore_judge_kept(statuses[i], known), ==,
+                            over || (on_its_way && known & KEPT_LONG) ? KEPT_HAS_NOT : KEPT_WAIT);
+            g_assert_cmpint(restore_judge_kept(statuses[i], known | KEPT_SWITCHED), ==,
+                            over         ? KEPT_HAS_NOT
+                            : on_its_way ? KEPT_WAIT
+                                         : KEPT_HAS_GUEST);
+            g_assert_cmpint(restore_judge_kept(statuses[i], known | KEPT_RETURNS), ==,
+                            KEPT_HAS_NOT);
+        }
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -398,6 +435,7 @@ main(int argc, char **argv)
     g_test_add_func("/journal/truncated", test_truncated);
     g_test_add_func("/journal/files", test_files);
     g_test_add_func("/journal/arrivals", test_arrivals);
+    g_test_add_func("/journal/judge-kept", test_judge_kept);
     g_test_add_func("/journal/judge", test_judge);
     return g_test_run();
 }

@@ -12,6 +12,7 @@
 
 #include "doubles/world.h"
 #include "run/migration-priv.h"
+#include "run/restore.h"
 #include "stock/qmp.h"
 #include "util/boot.h"
 
@@ -189,6 +190,57 @@ test_restarted(void)
     host_end();
 }
 
+/* A destination that may be in postcopy says nothing before it knows, and hears what the source
+ * says by asking. */
+static void
+test_unjudged(void)
+{
+    static const struct {
+        MessageType type;
+        guint32 number;
+        gint known;
+    } words[] = {
+        {MESSAGE_RECOVER, 0, KEPT_SWITCHED},
+        {MESSAGE_RETURN, 0, KEPT_RETURNS},
+        {MESSAGE_ASK_RUNNING, 0, KEPT_SWITCHED},
+        {MESSAGE_ENDED, 0, KEPT_SWITCHED}, /* that says nothing new */
+        {MESSAGE_ENDED, OWNER_SOURCE + 1, KEPT_RETURNS},
+        {MESSAGE_ENDED, OWNER_DESTINATION + 1, KEPT_SWITCHED},
+        {MESSAGE_PARCEL, 0, KEPT_SWITCHED},
+    };
+    g_autoptr(Policy) policy = policy_default();
+    char *hosts[] = {(char *)"127.0.0.1", NULL};
+    Migration *source, *destination;
+    Secret secret;
+
+    secret_make(&secret);
+    host_begin();
+    destination = migration_start(ROLE_DESTINATION, NULL, world_domain(1), "guest", policy, 0);
+    migration_set_secret(destination, &secret);
+    migration_tell(destination, EVENT_QEMU_ACTIVE, 0, NULL);
+    destination->kept = KEPT_UNJUDGED;
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+        restore_hear(destination, &(Message){.type = words[i].type, .number = words[i].number});
+        g_assert_cmpint(destination->kept, ==, KEPT_UNJUDGED | words[i].known);
+    }
+    source = migration_start(ROLE_SOURCE, NULL, world_domain(0), "guest", policy, 0);
+    migration_set_secret(source, &secret);
+    migration_set_destination(source, "b.example", hosts, host.port);
+    migration_tell(source, EVENT_QEMU_ACTIVE, 0, NULL);
+    migration_tell(source, EVENT_RETURN_REQUESTED, 0, NULL);
+    wait_message(source, "it is not known there yet");
+    g_assert_cmpint(destination->kept, ==, KEPT_UNJUDGED | KEPT_RETURNS);
+
+    migration_tell(destination, EVENT_QEMU_GONE, 0, "it is destroyed");
+    destination->kept = 0;
+    world_wait_state(source, STATE_CANCELLED);
+    restore_hear(destination, &(Message){.type = MESSAGE_RECOVER});
+    g_assert_cmpint(destination->kept, ==, 0);
+    world_drop(source);
+    world_drop(destination);
+    host_end();
+}
+
 /* --- where to resume --- */
 
 static struct {
@@ -318,6 +370,7 @@ main(int argc, char **argv)
     g_test_add_func("/observe/arrived", test_arrived);
     g_test_add_func("/observe/doubtful", test_doubtful);
     g_test_add_func("/observe/restarted", test_restarted);
+    g_test_add_func("/observe/unjudged", test_unjudged);
     g_test_add_func("/observe/listens", test_listens);
     return g_test_run();
 }

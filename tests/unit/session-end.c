@@ -18,9 +18,9 @@ tell(Session *session, EventType type, guint number, EffectType wanted)
     return found;
 }
 
-/* In postcopy, and the guest runs on the destination. */
+/* In postcopy. */
 static Session *
-begin(MigrationRole role)
+begin_unheard(MigrationRole role)
 {
     g_autoptr(Policy) policy = policy_default();
     Session *session = session_new(role, "id", "uuid", "guest", policy, 7, 0);
@@ -28,6 +28,15 @@ begin(MigrationRole role)
     session_set_peer(session, "b.example", 1);
     tell(session, EVENT_QEMU_ACTIVE, 0, EFFECT_END);
     tell(session, EVENT_QEMU_POSTCOPY_ACTIVE, 0, EFFECT_END);
+    return session;
+}
+
+/* In postcopy, and the guest runs on the destination. */
+static Session *
+begin(MigrationRole role)
+{
+    Session *session = begin_unheard(role);
+
     g_assert_true(tell(session, role == ROLE_SOURCE ? EVENT_PEER_RUNNING : EVENT_QEMU_RESUME, 0,
                        EFFECT_WATCH));
     return session;
@@ -159,10 +168,46 @@ test_kept_stopped(void)
     g_assert_false(tell(precopy, EVENT_QEMU_RESUME, 0, EFFECT_KEEP_STOPPED));
 }
 
+/* A destination whose daemon was away since the switch learns that there was one from the source,
+ * which has nothing left to do otherwise. */
+static void
+test_unheard(void)
+{
+    static const EventType heard[] = {EVENT_PEER_RUNNING, EVENT_PEER_COMPLETED, EVENT_PEER_OVER};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(heard); i++) {
+        g_autoptr(Session) session = begin_unheard(ROLE_SOURCE);
+
+        g_assert_true(tell(session, EVENT_QEMU_COMPLETED, 0, EFFECT_ASK_RUNNING));
+        g_assert_cmpint(session_get_state(session), ==, STATE_COMPLETED);
+        g_assert_true(tell(session, EVENT_PEER_UNREACHABLE, 0, EFFECT_START_STATE_TIMER));
+        g_assert_true(tell(session, EVENT_TIMER_STATE, 0, EFFECT_ASK_RUNNING));
+        g_assert_true(tell(session, EVENT_PEER_REFUSED, 0, EFFECT_START_STATE_TIMER));
+        g_assert_true(session_needs_journal(session));
+        g_assert_true(tell(session, EVENT_RESTORED, 0, EFFECT_ASK_RUNNING));
+        tell(session, heard[i], 0, EFFECT_END);
+        g_assert_false(session_needs_journal(session));
+        g_assert_false(tell(session, EVENT_TIMER_STATE, 0, EFFECT_ASK_RUNNING));
+        g_assert_cmpint(session_get_state(session), ==, STATE_COMPLETED);
+    }
+}
+
+/* One that has said that the guest runs there has noted it. */
+static void
+test_heard(void)
+{
+    g_autoptr(Session) session = begin(ROLE_SOURCE);
+
+    g_assert_false(tell(session, EVENT_QEMU_COMPLETED, 0, EFFECT_ASK_RUNNING));
+    g_assert_false(session_needs_journal(session));
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/session/end/unheard", test_unheard);
+    g_test_add_func("/session/end/heard", test_heard);
     g_test_add_func("/session/end/told", test_told);
     g_test_add_func("/session/end/left-alone", test_left_alone);
     g_test_add_func("/session/end/kept-stopped", test_kept_stopped);
