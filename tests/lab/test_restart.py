@@ -35,6 +35,7 @@ def assert_moved(lab, guest):
 @by_host
 def test_in_an_outage(lab, guest, name, hard):
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
+    guest.wait_heartbeat(lab.b)  # or the source may not know yet, and would leave the outage to TCP
     lab.net.cut("all", port=DATA_PORTS)
     migration.wait_status("postcopy-paused", timeout=30)
     # Some milliseconds later. A daemon that is killed before, beside a QEMU that waits for a page and
