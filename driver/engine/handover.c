@@ -206,7 +206,10 @@ handover_end(Session *session, MigrationState from)
     gboolean unheard = session->state == STATE_COMPLETED && !session->running &&
                        (migration_state_is_postcopy(from) || session->restored);
 
-    session->unsettled = session->return_wanted;
+    /* A source that was paused has bitmaps yet to be taken over. */
+    session->unsettled =
+        session->return_wanted ||
+        (session->role == ROLE_SOURCE && session->state == STATE_COMPLETED && session->pauses > 0);
     if (session->role != ROLE_SOURCE || session->paths == 0 || (!failed && !unheard))
         return;
     session->untold = TRUE;

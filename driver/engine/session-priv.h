@@ -45,9 +45,9 @@ struct Session {
     gint64 asked_early_usec; /* destination: when a paused source first asked in precopy; 0: not */
     gboolean restored;       /* and QEMU may be further than it knows */
     gboolean untold;         /* source, over: the destination does not know yet */
-    gboolean unsettled;     /* source, over: the guest has yet to go on, or to be destroyed, here */
-    gboolean return_wanted; /* source: until the destination has said whether it started it */
-    guint failures;         /* of attempts that reached the peer, in a row: sets the back-off */
+    gboolean unsettled;      /* source, over: the guest has yet to go on, or to be ended, here */
+    gboolean return_wanted;  /* source: until the destination has said whether it started it */
+    guint failures;          /* of attempts that reached the peer, in a row: sets the back-off */
     guint pauses;
     guint recoveries;
     guint attempts;

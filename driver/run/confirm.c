@@ -108,6 +108,24 @@ confirm_resume(virDomainPtr dom, int *rc)
     return TRUE;
 }
 
+/* What is still needed of the source before libvirt lets go of it. FALSE when the daemon stops
+ * before it is done. */
+static gboolean
+hand_over(Migration *migration, virDomainPtr dom)
+{
+    if (!halves_send(migration, dom)) {
+        stock_error_raise(
+            VIR_ERR_OPERATION_FAILED,
+            _("the daemon stops before the dirty bitmaps of domain '%1$s', which runs "
+              "on the destination, are there as well: it goes on when it is back"),
+            migration_get_name(migration));
+        return FALSE;
+    }
+    /* After the bitmaps that they name. */
+    carry_source(migration, dom);
+    return TRUE;
+}
+
 int
 confirm_call(virDomainPtr dom,
              virTypedParameterPtr params,
@@ -142,10 +160,9 @@ confirm_call(virDomainPtr dom,
     } else if (cancelled && outcome_fetch_state(migration) == STATE_COMPLETED) {
         cancelled = 0;
     }
-    if (!cancelled) {
-        /* Before the checkpoints that name them. */
-        halves_send(migration, dom);
-        carry_source(migration, dom);
+    if (!cancelled && !hand_over(migration, dom)) {
+        migration_end_confirm(migration);
+        return -1;
     }
     rc = TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
                                                   flags, cancelled);

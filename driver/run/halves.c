@@ -10,9 +10,13 @@
 #include "bitmap/decision.h"
 #include "bitmap/rebuild.h"
 #include "run/decided.h"
+#include "run/host.h"
+#include "run/migration-priv.h"
+#include "run/outcome.h"
 #include "run/parcel.h"
 #include "run/scratch.h"
 #include "stock/error.h"
+#include "stock/hooks.h"
 
 /* A bitmap of a TiB of disk is read in less than a second; QEMU has nothing else to do here. */
 #define READ_DEADLINE_US (60 * G_USEC_PER_SEC)
@@ -206,7 +210,7 @@ tell_dropped(Migration *migration, virDomainPtr dom, const Going *going, const G
 
 /* A bitmap that cannot be sent is missing at the destination, which tells of it if it can be
  * asked at all. */
-static void
+static gboolean
 send(Migration *migration, virDomainPtr dom, const Halves *halves)
 {
     g_autoptr(GPtrArray) list = g_ptr_array_new();
@@ -229,21 +233,25 @@ send(Migration *migration, virDomainPtr dom, const Halves *halves)
                   " bytes what %u dirty bitmaps mark",
                   migration_get_id(migration), virDomainGetName(dom), g_bytes_get_size(bytes),
                   list->len);
-        return;
+        return TRUE;
     }
+    if (g_error_matches(error, PARCEL_ERROR, PARCEL_ERROR_STOPPED))
+        return FALSE;
     for (guint i = 0; i < halves->going->len; i++)
         tell_dropped(migration, dom, &g_array_index(halves->going, Going, i), error);
+    return TRUE;
 }
 
-void
+gboolean
 halves_send(Migration *migration, virDomainPtr dom)
 {
     virErrorPtr saved;
     g_auto(Halves) halves = {0};
     g_autoptr(GError) error = NULL;
+    gboolean done = TRUE;
 
     if (!halves_may_be(migration))
-        return;
+        return TRUE;
     saved = stock_error_save();
     if (prepare(dom, &halves, &error)) {
         read_all(&halves);
@@ -256,7 +264,67 @@ halves_send(Migration *migration, virDomainPtr dom)
                   migration_get_id(migration), virDomainGetName(dom), error->message);
     if (halves.going && halves.going->len > 0) {
         clean(dom);
-        send(migration, dom, &halves);
+        done = send(migration, dom, &halves);
     }
     stock_error_restore(saved);
+    return done;
+}
+
+/* --- a source that nobody attends --- */
+
+typedef struct {
+    Migration *migration;
+    HooksUnattended *held;
+} Unattended;
+
+/* After a restart libvirt has yet to finish with its domains before it can be asked. */
+static gboolean
+find_own(Migration *migration, gpointer opaque)
+{
+    virDomainPtr *dom = opaque;
+
+    *dom = outcome_find_own(migration);
+    return *dom != NULL;
+}
+
+static void
+unattended_job(gpointer opaque, gpointer unused)
+{
+    Unattended *unattended = opaque;
+    virDomainPtr dom = NULL;
+    gboolean done = TRUE;
+
+    migration_poll(unattended->migration, find_own, &dom);
+    if (dom) {
+        done = halves_send(unattended->migration, dom);
+        virDomainFree(dom);
+    }
+    if (done && !migration_is_released())
+        hooks_unattended_go_on(unattended->held);
+    else
+        hooks_unattended_drop(unattended->held);
+    virResetLastError();
+    migration_unref(unattended->migration);
+    g_free(unattended);
+}
+
+static gboolean
+on_unattended(const unsigned char *uuid, HooksUnattended *held)
+{
+    g_autoptr(Migration) migration = migration_find(uuid);
+    Unattended *unattended;
+
+    if (!migration || migration_get_role(migration) != ROLE_SOURCE || !halves_may_be(migration) ||
+        migration_is_released())
+        return FALSE;
+    unattended = g_new(Unattended, 1);
+    *unattended = (Unattended){g_steal_pointer(&migration), held};
+    host_run(unattended_job, unattended);
+    return TRUE;
+}
+
+void
+halves_observe(void)
+{
+    hooks_set_unattended_listener(on_unattended);
 }

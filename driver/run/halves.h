@@ -19,7 +19,14 @@ gboolean halves_may_be(Migration *migration);
  * libvirt lets go of it
  *
  * Reads what the bitmaps mark and hands it over to the destination, which makes them anew. What
- * cannot be handed over is told as dropped. Blocks, for some minutes at most, and ends when the
- * daemon stops; leaves the thread's libvirt error as it was.
+ * cannot be handed over is told as dropped. Does nothing where there are none, and may be called
+ * again. Blocks, for some minutes at most; leaves the thread's libvirt error as it was.
+ *
+ * Returns: FALSE when the daemon stops before it is done: libvirt is not to end the source's QEMU,
+ * which the next daemon finds (halves_observe()).
  */
-void halves_send(Migration *migration, virDomainPtr dom);
+gboolean halves_send(Migration *migration, virDomainPtr dom);
+
+/** halves_observe: from now on libvirt ends no source by itself before that; before libvirt has
+ * looked for its domains. */
+void halves_observe(void);

@@ -8,6 +8,7 @@
 #include "run/addresses.h"
 #include "run/bitmaps.h"
 #include "run/carry.h"
+#include "run/halves.h"
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/observe.h"
@@ -306,6 +307,7 @@ host_start(gboolean privileged)
     host_post(open_cb, GINT_TO_POINTER(privileged));
     restore_read();
     observe_migration_events();
+    halves_observe();
 }
 
 void

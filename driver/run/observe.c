@@ -99,6 +99,7 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
         return 0;
     if (migration->role == ROLE_SOURCE && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) {
         migration_post(migration, EVENT_CALL_COMPLETED, 0, NULL);
+        migration_post(migration, EVENT_SETTLED, 0, NULL);
         host_post(check_left_cb, migration_ref(migration));
     } else {
         migration_post(migration, EVENT_QEMU_GONE, 0, "the domain stopped on this host");

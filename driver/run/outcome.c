@@ -222,18 +222,30 @@ settle(Migration *migration, virDomainPtr dom, MigrationState outcome)
     }
 }
 
+/* In postcopy libvirt ends the source itself, also after a restart. */
+static gboolean
+is_unattended(virDomainPtr dom)
+{
+    int state = VIR_DOMAIN_NOSTATE, reason = 0;
+
+    return virDomainGetState(dom, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+           (reason == VIR_DOMAIN_PAUSED_POSTCOPY || reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED);
+}
+
 static void
 settle_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
     g_autoptr(Status) status = migration_get_status(migration);
     virDomainPtr dom = outcome_find_own(migration);
+    gboolean unattended = dom && is_unattended(dom);
 
-    if (dom) {
+    if (dom && !unattended)
         settle(migration, dom, status->state);
+    if (dom)
         virDomainFree(dom);
-    }
-    migration_post(migration, EVENT_SETTLED, 0, NULL);
+    if (!unattended)
+        migration_post(migration, EVENT_SETTLED, 0, NULL);
 }
 
 static void

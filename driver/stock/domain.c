@@ -56,14 +56,22 @@ stock_domain_is_active(gconstpointer vm)
 }
 
 const unsigned char *
-stock_domain_uuid_of_monitor(gconstpointer monitor)
+stock_domain_uuid(gconstpointer vm)
 {
     const AbiRow *row = table_row();
-    gconstpointer vm, def;
+    gconstpointer def;
 
-    ABI_READ(&vm, monitor, row->monitor_vm);
     ABI_READ(&def, vm, row->domain_def);
     return (const unsigned char *)def + row->def_uuid;
+}
+
+const unsigned char *
+stock_domain_uuid_of_monitor(gconstpointer monitor)
+{
+    gconstpointer vm;
+
+    ABI_READ(&vm, monitor, table_row()->monitor_vm);
+    return stock_domain_uuid(vm);
 }
 
 virDomainPtr

@@ -50,6 +50,7 @@ hooks_bind(gpointer stock)
     *(gpointer *)&stock_functions.set_capabilities = dlsym(stock, "qemuMonitorJSONSetCapabilities");
     *(gpointer *)&stock_functions.process_line = dlsym(stock, "qemuMonitorJSONIOProcessLine");
     *(gpointer *)&stock_functions.start_postcopy = dlsym(stock, "qemuMonitorMigrateStartPostCopy");
+    hooks_unattended_bind(stock);
 }
 
 void

@@ -9,8 +9,10 @@
  * qemuMonitorJSONSetCapabilities: turns out-of-band commands on, which libvirt never does.
  * qemuMonitorJSONIOProcessLine: takes the answers to our own commands out of what QEMU says
  * (oob.h). qemuMonitorMigrateStartPostCopy: makes the moment short in which a migration cannot
- * pause any more. qemuProcessIncomingDefNew: mends the crash of a resume (hooks-incoming.c, a
- * library of its own because its signature differs between versions).
+ * pause any more. qemuMigrationProcessUnattended and
+ * qemuMigrationSrcComplete: what is still needed of a source that nobody attends is taken from its
+ * QEMU before libvirt ends it (hooks-unattended.c). qemuProcessIncomingDefNew: mends the crash of a
+ * resume (hooks-incoming.c, a library of its own because its signature differs between versions).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -42,3 +44,30 @@ void hooks_bind(gpointer stock);
 
 /** Whether a monitor (qemuMonitor) has out-of-band commands. The caller holds a reference. */
 gboolean hooks_monitor_has_oob(gpointer monitor);
+
+/* --- a source that libvirt completes without a client --- */
+
+/** libvirt's own end of it, which somebody holds. */
+typedef struct HooksUnattended HooksUnattended;
+
+/**
+ * HooksUnattendedFn:
+ * @uuid: of the domain, VIR_UUID_BUFLEN bytes, valid during the call
+ * @held: taken over, with TRUE, for hooks_unattended_go_on() on another thread
+ *
+ * QEMU has completed the migration, and the domain at the source is to be ended. Called with the
+ * domain locked, on a thread that others wait for: it must return at once, and may call neither
+ * libvirt nor QEMU. Until libvirt has gone on the domain stays as it is, with its job.
+ */
+typedef gboolean (*HooksUnattendedFn)(const unsigned char *uuid, HooksUnattended *held);
+
+/** At most one. Any thread. */
+void hooks_set_unattended_listener(HooksUnattendedFn fn);
+
+/** libvirt goes on, and is done when this returns. May block. Frees it. */
+void hooks_unattended_go_on(HooksUnattended *held);
+/** libvirt does not go on: the daemon stops, and the next one begins here. */
+void hooks_unattended_drop(HooksUnattended *held);
+
+/** hooks_bind()'s part. */
+void hooks_unattended_bind(gpointer stock);

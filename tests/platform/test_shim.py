@@ -179,6 +179,8 @@ def test_active_guest(tmp_path):
 
 
 HOOKS = {
+    "qemuMigrationProcessUnattended": "holdfast-driver.so",
+    "qemuMigrationSrcComplete": "holdfast-driver.so",
     "qemuMonitorEmitMigrationStatus": "holdfast-driver.so",
     "qemuMonitorJSONSetCapabilities": "holdfast-driver.so",
     "qemuMonitorMigrateStartPostCopy": "holdfast-driver.so",
