@@ -19,7 +19,6 @@
 #include "run/decided.h"
 #include "run/host.h"
 #include "run/outcome.h"
-#include "run/peer-priv.h"
 #include "run/scratch.h"
 #include "stock/domain.h"
 #include "stock/error.h"
@@ -218,13 +217,12 @@ tell_all(Migration *migration, virDomainPtr dom, const GArray *gaps)
     }
 }
 
-/* Nothing of ours stays, and QEMU forgets that anything was to come. */
+/* No record stays, and QEMU forgets that anything was to come. */
 static void
 end_all(QmpJob *job, virDomainPtr dom, const Sight *sight)
 {
     g_autoptr(GError) error = NULL;
 
-    scratch_clean(job, dom, sight->nodes);
     for (guint i = 0; i < sight->view->len; i++) {
         const Bitmap *bitmap = sight->view->pdata[i];
         g_autofree char *command =
@@ -264,6 +262,7 @@ give_up(const unsigned char *uuid, virDomainPtr dom)
     if (!job || !look(job, &sight, NULL) || count_missing(&sight) == 0)
         return;
     gaps = decide_all(&sight, NULL);
+    scratch_clean(job, dom, sight.nodes);
     end_all(job, dom, &sight);
     tell_all(migration, dom, gaps);
 }
@@ -286,14 +285,17 @@ give_up_job(gpointer uuid, gpointer unused)
 static gboolean
 late_cb(gpointer uuid)
 {
-    host_run(give_up_job, uuid);
+    host_run(give_up_job, g_memdup2(uuid, UUID_BYTES));
     return G_SOURCE_REMOVE;
 }
 
 static gboolean
 wait_source_cb(gpointer uuid)
 {
-    g_source_unref(peer_deadline_start(GIVE_UP_MS, late_cb, uuid));
+    g_autoptr(GSource) source = g_timeout_source_new(GIVE_UP_MS);
+
+    g_source_set_callback(source, late_cb, uuid, g_free);
+    g_source_attach(source, g_main_context_get_thread_default());
     return G_SOURCE_REMOVE;
 }
 
@@ -458,6 +460,7 @@ finish(Migration *migration, virDomainPtr dom, GArray *gaps, GError **error)
     if (!job || !look(job, &sight, error))
         return FALSE;
     make_all(job, gaps);
+    scratch_clean(job, dom, sight.nodes);
     end_all(job, dom, &sight);
     tell_all(migration, dom, gaps);
     return TRUE;

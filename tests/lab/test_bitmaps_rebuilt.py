@@ -2,7 +2,6 @@
 """Copied storage, postcopy, and a pause that cuts the bitmaps off on their way: an incremental
 backup on the destination is right all the same, or it is refused."""
 import json
-import os
 import re
 
 import pytest
@@ -13,6 +12,7 @@ from holdfast_lab.backup import Backups
 CHECKPOINTS = ("monday", "tuesday")
 FLAGS = ("--undefinesource", "--persistent")
 # What the witness writes to is a small part of the disk.
+BACKEND = "/machine/peripheral/virtio-disk0/virtio-backend"
 SIZE, WRITTEN = "1G", 64 << 20
 
 
@@ -25,29 +25,22 @@ class Scenario:
         self.backups = Backups(lab, self.guest)
         self.backups.full(lab.a, "monday")
         # Beyond what the witness writes, so that the two bitmaps are not alike.
-        lab.a.virsh("qemu-monitor-command", "guest", "--hmp",
-                    'qemu-io -d libvirt-1-format "write -q -P 77 48M 1M"')
+        said = lab.a.virsh("qemu-monitor-command", "guest", "--hmp", "qemu-io -d "
+                           f'{BACKEND} "write -q -P 77 48M 1M"').stdout
+        assert not said.strip(), said
         lab.a.virsh("checkpoint-create-as", "guest", "tuesday")
         self.guest.wait_heartbeat(lab.a)
-        self.definitions = {name: lab.a.virsh("checkpoint-dumpxml", "guest", name).stdout
-                            for name in CHECKPOINTS}
 
     def pause(self, flag, **options):
-        migration = self.lab.postcopy(self.lab.a, self.lab.b, flag, *FLAGS, bandwidth=400, **options)
+        migration = self.lab.postcopy(self.lab.a, self.lab.b, flag, *FLAGS, bandwidth=400,
+                                      postcopy_bandwidth=1, **options)
         self.lab.net.cut("all")
         migration.wait_status("postcopy-paused", timeout=30)
         return migration
 
-    def redefine(self, *checkpoints):
-        """The checkpoints on b, as a backup client carries them over."""
-        for name in checkpoints:
-            path = os.path.join(self.lab.shared, f"{name}.xml")
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(self.definitions[name])
-            self.lab.b.virsh("checkpoint-create", "guest", path, "--redefine")
-
     def assert_backups_are_right(self):
-        self.redefine(*CHECKPOINTS)
+        wait(lambda: set(CHECKPOINTS) == set(self.lab.b.virsh(
+            "checkpoint-list", "guest", "--name").stdout.split()), 60, "the checkpoints on b")
         self.guest.wait_heartbeat(self.lab.b)
         self.lab.b.virsh("suspend", "guest")
         path = self.backups.incremental(self.lab.b, "monday")
@@ -123,5 +116,52 @@ def test_without_a_pause(lab):
     migration = lab.postcopy(lab.a, lab.b, "--copy-storage-all", *FLAGS, bandwidth=400)
     migration.succeed()
     wait_decisions(lab.b, migration.since, "nothing")
+    assert_nothing_of_ours(lab.b)
+    scenario.assert_backups_are_right()
+
+
+def wait_moved(scenario):
+    lab = scenario.lab
+    wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 120, "the end on b")
+    wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
+
+
+@pytest.mark.parametrize("names", ["a", "b", "ab"])
+def test_a_restart_in_the_pause(lab, names):
+    """Nobody attends the migration then: libvirt ends the source by itself."""
+    scenario = Scenario(lab)
+    migration = scenario.pause("--copy-storage-all")
+    wait(lambda: any(message.get("exec-oob") == "migrate-recover"
+                     for _, kind, message in lab.b.qmp_log() if kind == "send"), 20,
+         "QEMU on b to listen")
+    for name in names:
+        getattr(lab, name).daemon.restart(hard=True)
+    lab.net.restore()
+    wait_moved(scenario)
+    wait_decisions(lab.b, migration.since, "rebuild")
+    assert_nothing_of_ours(lab.b)
+    scenario.assert_backups_are_right()
+    scenario.guest.witness_ok(lab.b)
+
+
+@pytest.mark.parametrize("names, hard", [("a", True), ("a", False), ("b", True), ("ab", True)],
+                         ids=["a-SIGKILL", "a-SIGTERM", "b-SIGKILL", "ab-SIGKILL"])
+def test_a_restart_before_the_bitmaps_are_there(lab, names, hard):
+    """Both QEMUs have completed, and the destination cannot be asked; then a daemon is restarted."""
+    scenario = Scenario(lab)
+    migration = scenario.pause("--copy-storage-all")
+    port = int(lab.b.read("/run/libvirt/holdfast/port"))
+    lab.net.restore()
+    migration.wait_status("postcopy-recover", timeout=30)
+    cut = lab.net.cut("all", port=port)
+    wait(lambda: any("has not taken what it is to have" in line
+                     for _, _, line in lab.a.log.entries(migration.since)), 60, "a to wait")
+    assert migration.status(lab.a) == migration.status(lab.b) == "completed"
+    for name in names:
+        getattr(lab, name).daemon.restart(hard=hard)
+    assert lab.a.qemu() and decisions(lab.b, migration.since) == {}
+    lab.net.restore(cut)
+    wait_moved(scenario)
+    wait_decisions(lab.b, migration.since, "rebuild")
     assert_nothing_of_ours(lab.b)
     scenario.assert_backups_are_right()
