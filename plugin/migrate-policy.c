@@ -23,7 +23,7 @@
 enum {
     DOMAIN, SET, CHECK, REMOVE, JSON,
     POSTCOPY, SWITCH, AFTER, RECOVERY, DETECT, MIN_INTERVAL, MAX_INTERVAL, GIVE_UP,
-    PATHS, ON_RETURN, GUARD, GRANULARITY, CHECKPOINTS,
+    PATHS, ON_DEPARTURE, ON_RETURN, GUARD, GRANULARITY, CHECKPOINTS,
 };
 
 static const CommandOption options[] = {
@@ -41,6 +41,7 @@ static const CommandOption options[] = {
     [MAX_INTERVAL] = {"max-interval", OPTION_NUMBER, N_("milliseconds that this grows to")},
     [GIVE_UP]      = {"give-up", OPTION_STRING, N_("never, or the seconds that a migration may stay paused")},
     [PATHS]        = {"paths", OPTION_STRING, N_("further networks to the destination, tcp://HOST[:PORT];...")},
+    [ON_DEPARTURE] = {"on-departure", OPTION_STRING, N_("proceed, drop or refuse: bitmaps that cannot travel")},
     [ON_RETURN]    = {"on-return", OPTION_STRING, N_("auto, restore, merge or drop: bitmaps of a guest that is back")},
     [GUARD]        = {"guard", OPTION_STRING, N_("auto, on or off: a bitmap that guards the others")},
     [GRANULARITY]  = {"granularity", OPTION_NUMBER, N_("bytes of the image to one bit of the guard")},
@@ -65,6 +66,7 @@ static const struct {
     { MIN_INTERVAL, "recovery", "min-interval", NULL,     NULL },
     { MAX_INTERVAL, "recovery", "max-interval", NULL,     NULL },
     { GIVE_UP,      "recovery", "give-up",      NULL,     "never" },
+    { ON_DEPARTURE, "bitmaps",  "on-departure", NULL,     "proceed drop refuse" },
     { ON_RETURN,    "bitmaps",  "on-return",    NULL,     "auto restore merge drop" },
     { GUARD,        "bitmaps",  "guard",        NULL,     "auto on off" },
     { GRANULARITY,  "bitmaps",  "granularity",  NULL,     NULL },

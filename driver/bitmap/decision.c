@@ -143,7 +143,7 @@ bitmap_decision_to_string(BitmapDecision decision)
     static const char *const names[BITMAP_DECISION_LAST] = {
         [BITMAP_NOTHING] = "nothing", [BITMAP_REPAIR] = "repair", [BITMAP_RESTORE] = "restore",
         [BITMAP_ADOPT] = "adopt",     [BITMAP_MERGE] = "merge",   [BITMAP_REBUILD] = "rebuild",
-        [BITMAP_DROP] = "drop",
+        [BITMAP_DROP] = "drop",       [BITMAP_LEAVE] = "leave",   [BITMAP_REFUSE] = "refuse",
     };
 
     return names[decision];

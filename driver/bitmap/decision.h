@@ -81,8 +81,10 @@ typedef enum {
     BITMAP_MERGE,   /* the copy in memory and the guard together mark all that was written */
     BITMAP_REBUILD, /* the source's bitmap and the record of the destination's writes, merged */
     BITMAP_DROP,    /* it is removed: the next backup is a full one */
+    BITMAP_LEAVE,   /* it cannot travel, and the migration goes on without it (obstacle.h) */
+    BITMAP_REFUSE,  /* it cannot travel, and the migration is refused */
 } BitmapDecision;
-#define BITMAP_DECISION_LAST (BITMAP_DROP + 1)
+#define BITMAP_DECISION_LAST (BITMAP_REFUSE + 1)
 
 /**
  * bitmap_decide:

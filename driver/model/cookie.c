@@ -34,6 +34,8 @@ cookie_clear(Cookie *cookie)
     g_clear_pointer(&cookie->hostname, g_free);
     g_clear_pointer(&cookie->boot, g_free);
     g_clear_pointer(&cookie->addresses, g_strfreev);
+    g_clear_pointer(&cookie->taken, g_ptr_array_unref);
+    g_clear_pointer(&cookie->bitmaps, g_ptr_array_unref);
     memset(&cookie->secret, 0, sizeof(cookie->secret));
     cookie->postcopy = COOKIE_POSTCOPY_NONE;
     cookie->recover_port = 0;
@@ -142,6 +144,78 @@ read_addresses(xmlNode *recover, char ***addresses, GError **error)
     return TRUE;
 }
 
+/* --- bitmaps --- */
+
+CookieBitmap *
+cookie_bitmap_new(const char *disk, const char *name)
+{
+    CookieBitmap *bitmap = g_new(CookieBitmap, 1);
+
+    bitmap->disk = g_strdup(disk);
+    bitmap->name = g_strdup(name);
+    return bitmap;
+}
+
+void
+cookie_bitmap_free(CookieBitmap *bitmap)
+{
+    g_free(bitmap->disk);
+    g_free(bitmap->name);
+    g_free(bitmap);
+}
+
+gboolean
+cookie_has_bitmap(const GPtrArray *bitmaps, const char *disk, const char *name)
+{
+    for (guint i = 0; bitmaps && i < bitmaps->len; i++) {
+        const CookieBitmap *bitmap = bitmaps->pdata[i];
+
+        if (g_str_equal(bitmap->disk, disk) && (!name || g_str_equal(bitmap->name, name)))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* The children of @parent that are bitmaps; what does not hold is nobody's bitmap. @disk: NULL:
+ * each says it itself. */
+static void
+read_bitmaps(
+    xmlNode *parent, const char *element, const char *disk, const char *attribute, GPtrArray *list)
+{
+    for (xmlNode *node = parent->children; node; node = node->next) {
+        g_autofree char *name = NULL;
+        g_autofree char *own = NULL;
+
+        if (node->type != XML_ELEMENT_NODE || !xmlStrEqual(node->name, BAD_CAST element) ||
+            list->len == COOKIE_BITMAPS_MAX)
+            continue;
+        name = get_attribute(node, attribute);
+        own = disk ? g_strdup(disk) : get_attribute(node, "disk");
+        if (name && own)
+            g_ptr_array_add(list, cookie_bitmap_new(own, name));
+    }
+}
+
+/* libvirt's own (qemuMigrationCookieBlockDirtyBitmapsFormat(), src/qemu/qemu_migration_cookie.c,
+ * 9.0.0 and 11.3.0): <blockDirtyBitmaps><disk target='vda'><bitmap name='monday' alias='...'/>. */
+static GPtrArray *
+read_stock_bitmaps(xmlNode *root)
+{
+    xmlNode *element = find_child(root, "blockDirtyBitmaps");
+    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)cookie_bitmap_free);
+
+    for (xmlNode *node = element ? element->children : NULL; node; node = node->next) {
+        g_autofree char *target = NULL;
+
+        if (node->type != XML_ELEMENT_NODE || !xmlStrEqual(node->name, BAD_CAST "disk"))
+            continue;
+        target = get_attribute(node, "target");
+        if (target)
+            read_bitmaps(node, "bitmap", target, "name", list);
+    }
+    return list;
+}
+
 /* The attribute is left out by a peer that does not know it, or has nothing to say. */
 static gboolean
 read_postcopy(xmlNode *element, CookiePostcopy *postcopy, GError **error)
@@ -210,6 +284,8 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
             return FALSE;
         cookie->recover_port = (guint16)port;
     }
+    cookie->taken = g_ptr_array_new_with_free_func((GDestroyNotify)cookie_bitmap_free);
+    read_bitmaps(element, "taken", NULL, "bitmap", cookie->taken);
     cookie->id = g_ascii_strdown(id, -1);
     cookie->secret = secret;
     cookie->postcopy = postcopy;
@@ -233,6 +309,7 @@ cookie_read(const char *data, int length, Cookie *cookie, GError **error)
     cookie->name = get_text(root, "name");
     cookie->uuid = get_text(root, "uuid");
     cookie->hostname = get_text(root, "hostname");
+    cookie->bitmaps = read_stock_bitmaps(root);
     element = find_child(root, ELEMENT);
     if (!element || read_element(element, cookie, error))
         return TRUE;
@@ -247,7 +324,7 @@ write_element(xmlNode *element, const Cookie *ours)
     g_autofree char *version = g_strdup_printf("%u", COOKIE_VERSION);
     g_autofree char *oldest = g_strdup_printf("%u", COOKIE_OLDEST);
     g_autofree char *port = g_strdup_printf("%u", ours->recover_port);
-    xmlNode *recover, *address;
+    xmlNode *recover, *address, *taken;
 
     xmlNewProp(element, BAD_CAST "version", BAD_CAST version);
     xmlNewProp(element, BAD_CAST "oldest", BAD_CAST oldest);
@@ -259,6 +336,13 @@ write_element(xmlNode *element, const Cookie *ours)
         xmlNewProp(element, BAD_CAST "postcopy", BAD_CAST postcopy_words[ours->postcopy]);
     if (ours->boot)
         xmlNewProp(element, BAD_CAST "boot", BAD_CAST ours->boot);
+    for (guint i = 0; ours->taken && i < ours->taken->len && i < COOKIE_BITMAPS_MAX; i++) {
+        const CookieBitmap *bitmap = ours->taken->pdata[i];
+
+        taken = xmlNewChild(element, NULL, BAD_CAST "taken", NULL);
+        xmlNewProp(taken, BAD_CAST "disk", BAD_CAST bitmap->disk);
+        xmlNewProp(taken, BAD_CAST "bitmap", BAD_CAST bitmap->name);
+    }
     if (!ours->recover_port)
         return;
     recover = xmlNewChild(element, NULL, BAD_CAST "recover", NULL);

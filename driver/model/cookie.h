@@ -14,6 +14,7 @@
  *         <recover port='49215'>             likewise
  *           <address host='10.0.0.2'/>       ... numeric; the first is the best
  *         </recover>
+ *         <taken disk='vda' bitmap='monday'/>  from the destination: its image has one of that name
  *       </holdfast>
  *     </qemu-migration>
  *
@@ -44,6 +45,21 @@ typedef enum {
 } CookiePostcopy;
 #define COOKIE_POSTCOPY_LAST (COOKIE_POSTCOPY_OFF + 1)
 
+/* As many as a migration tells of (engine/session.h). */
+#define COOKIE_BITMAPS_MAX 256
+
+/** A dirty bitmap, by the disk as the domain names it. */
+typedef struct {
+    char *disk;
+    char *name;
+} CookieBitmap;
+
+CookieBitmap *cookie_bitmap_new(const char *disk, const char *name);
+void cookie_bitmap_free(CookieBitmap *bitmap);
+/** Whether one of (element-type CookieBitmap) @bitmaps, which may be NULL, is it; @name: NULL: any.
+ */
+gboolean cookie_has_bitmap(const GPtrArray *bitmaps, const char *disk, const char *name);
+
 typedef struct {
     char *id;      /* of the migration, a UUID in text; NULL: the peer has no Holdfast */
     Secret secret; /* by which the two hosts' questions are believed */
@@ -54,6 +70,8 @@ typedef struct {
     char *name;           /* of the domain, as libvirt has it; NULL if it does not say */
     char *uuid;           /* of the domain, likewise */
     char *hostname;       /* of the sender, likewise */
+    GPtrArray *taken;     /* (nullable) of CookieBitmap: those that are in the way there */
+    GPtrArray *bitmaps;   /* (nullable) of CookieBitmap: what libvirt offers, or takes */
 } Cookie;
 
 void cookie_clear(Cookie *cookie);
@@ -80,7 +98,7 @@ gboolean cookie_read(const char *data, int length, Cookie *cookie, GError **erro
  * cookie_add:
  * @data: (inout): libvirt's cookie, malloc'd as libvirt does; replaced on success
  * @length: (inout): with the terminating NUL, as libvirt counts
- * @ours: what our element is to say: id, secret, postcopy, boot, recover_port and addresses;
+ * @ours: what our element is to say: id, secret, postcopy, boot, recover_port, addresses and taken;
  * without an id our version alone
  */
 gboolean cookie_add(char **data, int *length, const Cookie *ours, GError **error);

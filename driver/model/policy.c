@@ -46,6 +46,7 @@ enum {
 static const char *const postcopy_words[] = {"never", "allow", "prefer", "require", NULL};
 static const char *const switch_words[] = {"manual", "after-precopy", NULL};
 static const char *const recovery_words[] = {"auto", "manual", NULL};
+static const char *const on_departure_words[] = {"proceed", "drop", "refuse", NULL};
 static const char *const on_return_words[] = {"auto", "restore", "merge", "drop", NULL};
 static const char *const guard_words[] = {"auto", "on", "off", NULL};
 static const char *const checkpoint_words[] = {"carry", "leave", NULL};
@@ -62,6 +63,7 @@ typedef enum {
     RULE_MAX_INTERVAL,
     RULE_GIVE_UP,
     RULE_AT_ONCE,
+    RULE_ON_DEPARTURE,
     RULE_ON_RETURN,
     RULE_GUARD,
     RULE_GRANULARITY,
@@ -84,6 +86,7 @@ static const PolicyRule rules[RULE_LAST] = {
     [RULE_MAX_INTERVAL] = { "recovery", "max-interval", NUMBER(INTERVAL_MIN_MS, INTERVAL_MAX_MS, N_("milliseconds"), max_interval_ms) },
     [RULE_GIVE_UP]      = { "recovery", "give-up",      NUMBER(GIVE_UP_MIN_S, GIVE_UP_MAX_S, N_("seconds"), give_up_s), .or_never = TRUE },
     [RULE_AT_ONCE]      = { "recovery", "at-once",      NUMBER(1, AT_ONCE_MAX, N_("migrations"), at_once), .host_only = TRUE },
+    [RULE_ON_DEPARTURE] = { "bitmaps",  "on-departure", WORDS(on_departure_words, bitmaps_on_departure) },
     [RULE_ON_RETURN]    = { "bitmaps",  "on-return",    WORDS(on_return_words, bitmaps_on_return) },
     [RULE_GUARD]        = { "bitmaps",  "guard",        WORDS(guard_words, bitmaps_guard) },
     [RULE_GRANULARITY]  = { "bitmaps",  "granularity",  NUMBER(GRANULARITY_MIN_BYTES, GRANULARITY_MAX_BYTES, N_("bytes"), granularity_bytes), .power_of_two = TRUE },
@@ -135,6 +138,7 @@ policy_default(void)
      * have a deadline. */
     policy->at_once = 16;
     policy->paths = g_new0(char *, 1);
+    policy->bitmaps_on_departure = POLICY_ON_DEPARTURE_PROCEED;
     policy->bitmaps_on_return = POLICY_ON_RETURN_AUTO;
     policy->bitmaps_guard = POLICY_GUARD_AUTO;
     policy->granularity_bytes = 1024 * 1024;

@@ -60,6 +60,14 @@ typedef enum {
     POLICY_CHECKPOINTS_LEAVE, /* not touched: libvirt's own behaviour */
 } PolicyCheckpoints;
 
+/** What is done about a bitmap that cannot travel with the guest, before anything is moved. */
+typedef enum {
+    POLICY_ON_DEPARTURE_PROCEED, /* the migration goes on without it, if QEMU lets it */
+    POLICY_ON_DEPARTURE_DROP,    /* it is removed where it is in the way */
+    POLICY_ON_DEPARTURE_REFUSE,  /* the migration is refused */
+} PolicyOnDeparture;
+#define POLICY_ON_DEPARTURE_LAST (POLICY_ON_DEPARTURE_REFUSE + 1)
+
 typedef struct {
     PolicyPostcopy postcopy_mode;
     PolicySwitch switch_when;
@@ -74,6 +82,7 @@ typedef struct {
     char **paths;          /* further networks to the destination, in order: checked tcp:// URIs;
                               NULL-terminated, never NULL */
 
+    PolicyOnDeparture bitmaps_on_departure;
     PolicyOnReturn bitmaps_on_return;
     PolicyGuard bitmaps_guard;
     guint granularity_bytes; /* of the guard, a power of two */

@@ -3,11 +3,9 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <unistd.h>
-
+#include "run/disks.h"
 #include "run/host.h"
 #include "run/migration-priv.h"
-#include "stock/statusfile.h"
 
 typedef struct {
     Migration *migration;
@@ -298,19 +296,14 @@ migration_add_verdict(Migration *migration, Verdict *verdict)
         tell_fact(add_verdicts_cb, migration, &(Fact){0});
 }
 
-/* libvirt itself, asked for the domain's XML, waits for the migration's job at the destination; its
- * status file has the same. */
 void
 migration_learn_disks(Migration *migration)
 {
-    g_autofree char *path = statusfile_get_path(geteuid() == 0, migration->name);
-    g_autofree char *text = NULL;
-    g_autoptr(GPtrArray) disks = NULL;
+    g_autoptr(GPtrArray) disks = disks_read(migration->name);
     g_autoptr(GPtrArray) before = NULL;
 
-    if (!g_file_get_contents(path, &text, NULL, NULL))
+    if (!disks)
         return;
-    disks = disk_parse_all(text);
     g_mutex_lock(&registry.lock);
     before = migration->disks;
     migration->disks = g_steal_pointer(&disks);

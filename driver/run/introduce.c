@@ -40,6 +40,7 @@ gboolean
 introduce_destination(Migration *migration,
                       const char *uri,
                       const char *listen,
+                      GPtrArray *taken,
                       char **cookie,
                       int *length,
                       GError **error)
@@ -50,6 +51,7 @@ introduce_destination(Migration *migration,
         .id = (char *)migration_get_id(migration),
         .boot = (char *)boot_get_id(),
         .recover_port = host_get_recover_port(),
+        .taken = taken,
     };
 
     if (migration_get_wish(migration) != COOKIE_POSTCOPY_NONE)

@@ -22,10 +22,12 @@ gboolean introduce_source(Migration *migration, char **cookie, int *length, GErr
  * introduce_destination: adds what the destination says to libvirt's cookie
  * @uri: where QEMU listens, as libvirt has it
  * @listen: the address that it alone is to listen on, or NULL; also kept for recoveries
+ * @taken: (nullable) (element-type CookieBitmap): of departure_prepare()
  */
 gboolean introduce_destination(Migration *migration,
                                const char *uri,
                                const char *listen,
+                               GPtrArray *taken,
                                char **cookie,
                                int *length,
                                GError **error);

@@ -341,3 +341,14 @@ outcome_undefine_source(Migration *migration)
     if (connection)
         virConnectClose(connection);
 }
+
+void
+outcome_end_job(Migration *migration, virDomainPtr dom, unsigned int flags)
+{
+    if ((flags & VIR_MIGRATE_CHANGE_PROTECTION) &&
+        TABLE_STOCK(domainMigrateConfirm3Params)(dom, NULL, 0, NULL, 0, flags, 1) < 0)
+        g_warning("migration %s of domain %s: the source could not end it: %s",
+                  migration_get_id(migration), migration_get_name(migration),
+                  virGetLastErrorMessage());
+    virResetLastError();
+}

@@ -66,3 +66,12 @@ void outcome_settle_restored(Migration *migration);
 
 /** Forgets the domain on the source, once libvirt has ended the migration there. May block. */
 void outcome_undefine_source(Migration *migration);
+
+/**
+ * outcome_end_job: at the source, of a Perform that is refused before libvirt's
+ *
+ * libvirt's own Perform, when it fails, has ended the job of Begin; the client calls no Confirm
+ * then (virDomainMigrateVersion3Full(), src/libvirt-domain.c, 11.3.0). Resets the thread's libvirt
+ * error.
+ */
+void outcome_end_job(Migration *migration, virDomainPtr dom, unsigned int flags);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "run/bitmaps.h"
+#include "run/departure.h"
 #include "run/host.h"
 #include "run/introduce.h"
 #include "run/migration.h"
@@ -91,7 +92,8 @@ phases_begin(virDomainPtr dom,
     char *xml;
 
     if (!postcopy_begin(dom, policy, params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
-                        flags, &plan))
+                        flags, &plan) ||
+        !departure_begin(dom, policy, params, nparams, flags))
         return NULL;
     xml = TABLE_STOCK(domainMigrateBegin3Params)(dom, params, nparams, cookieout, cookieoutlen,
                                                  plan.flags);
@@ -165,7 +167,8 @@ phases_perform(virDomainPtr dom,
         answer = learn_destination(migration, dom,
                                    params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
                                    cookiein, cookieinlen);
-        if (!postcopy_perform(migration, dom, answer, &flags)) {
+        if (!postcopy_perform(migration, dom, answer, &flags) ||
+            !departure_perform(migration, dom, params, nparams, cookiein, cookieinlen, flags)) {
             outcome_tell(migration, EVENT_CALL_FAILED);
             return -1;
         }
@@ -248,22 +251,6 @@ expect(virTypedParameterPtr params,
     return migration;
 }
 
-static void
-learn_incoming(Migration *migration, virConnectPtr dconn, const char *uri)
-{
-    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
-    guint16 port = 0;
-
-    introduce_parse_uri(uri, NULL, &port);
-    if (dom) {
-        migration_set_channel(migration, get_pid(dom), port);
-        migration_set_domain_id(migration, (int)virDomainGetID(dom));
-        migration_learn_disks(migration);
-        virDomainFree(dom);
-    }
-    virResetLastError();
-}
-
 typedef struct {
     virConnectPtr dconn;
     virTypedParameterPtr params;
@@ -274,6 +261,27 @@ typedef struct {
     int *cookieoutlen;
     char **uri_out;
 } Prepare;
+
+/* Returns what is in the way of the source's bitmaps, see departure_prepare(). */
+static GPtrArray *
+learn_incoming(Migration *migration, const Prepare *prepare, const char *uri, unsigned int flags)
+{
+    virDomainPtr dom =
+        TABLE_STOCK(domainLookupByUUID)(prepare->dconn, migration_get_uuid(migration));
+    GPtrArray *taken = NULL;
+    guint16 port = 0;
+
+    introduce_parse_uri(uri, NULL, &port);
+    if (dom) {
+        migration_set_channel(migration, get_pid(dom), port);
+        migration_set_domain_id(migration, (int)virDomainGetID(dom));
+        migration_learn_disks(migration);
+        taken = departure_prepare(migration, dom, prepare->cookiein, prepare->cookieinlen, flags);
+        virDomainFree(dom);
+    }
+    virResetLastError();
+    return taken;
+}
 
 static int
 call_stock(const Prepare *prepare, unsigned int flags)
@@ -324,6 +332,7 @@ phases_prepare(virConnectPtr dconn,
     g_autofree char *refusal = NULL;
     const Prepare prepare = {dconn,       params,    nparams,      cookiein,
                              cookieinlen, cookieout, cookieoutlen, uri_out};
+    g_autoptr(GPtrArray) taken = NULL;
     const char *uri;
     int rc;
 
@@ -339,11 +348,11 @@ phases_prepare(virConnectPtr dconn,
         migration_keep_connection(migration, dconn);
     postcopy_prepared(migration, refusal);
     uri = *uri_out ? *uri_out : params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI);
-    learn_incoming(migration, dconn, uri);
+    taken = learn_incoming(migration, &prepare, uri, flags);
     if (!migration_is_foreign(migration) &&
         !introduce_destination(migration, uri,
                                params_get_string(params, nparams, VIR_MIGRATE_PARAM_LISTEN_ADDRESS),
-                               cookieout, cookieoutlen, &error))
+                               taken, cookieout, cookieoutlen, &error))
         g_warning("migration %s: it will not recover by itself: %s", migration_get_id(migration),
                   error->message);
     /* A daemon that is away from here on has to know that it may be in postcopy. */

@@ -143,19 +143,6 @@ postcopy_check_stock(virDomainPtr dom, const Policy *policy, const char *uri, un
     return TRUE;
 }
 
-/* A Perform that fails has ended the job of Begin; the client calls no Confirm then
- * (virDomainMigrateVersion3Full(), src/libvirt-domain.c, 11.3.0). */
-static void
-end_job(Migration *migration, virDomainPtr dom, unsigned int flags)
-{
-    if ((flags & VIR_MIGRATE_CHANGE_PROTECTION) &&
-        TABLE_STOCK(domainMigrateConfirm3Params)(dom, NULL, 0, NULL, 0, flags, 1) < 0)
-        g_warning("migration %s of domain %s: the source could not end it: %s",
-                  migration_get_id(migration), migration_get_name(migration),
-                  virGetLastErrorMessage());
-    virResetLastError();
-}
-
 gboolean
 postcopy_perform(Migration *migration, virDomainPtr dom, CookiePostcopy answer, unsigned int *flags)
 {
@@ -170,7 +157,7 @@ postcopy_perform(Migration *migration, virDomainPtr dom, CookiePostcopy answer, 
         migration_add_flags(migration, VIR_MIGRATE_POSTCOPY);
         say(migration, _("the policy has turned postcopy on, which the client did not ask for"));
     } else if (wish == COOKIE_POSTCOPY_REQUIRE) {
-        end_job(migration, dom, *flags);
+        outcome_end_job(migration, dom, *flags);
         refuse(dom, why);
         return FALSE;
     } else if (wish == COOKIE_POSTCOPY_PREFER) {

@@ -149,7 +149,7 @@ test_host_file(void)
         (*line)[0] = ' ';
         n++;
     }
-    g_assert_cmpuint(n, ==, 12);
+    g_assert_cmpuint(n, ==, 13);
     uncommented = g_strjoinv("\n", lines);
     fd = g_file_open_tmp("holdfast-conf-XXXXXX", &copy, &error);
     g_assert_no_error(error);

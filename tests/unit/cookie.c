@@ -299,11 +299,50 @@ test_truncated(void)
     free(data);
 }
 
+/* What is in the way at the destination is ours to say; what libvirt offers or takes is libvirt's.
+ */
+static void
+test_bitmaps(void)
+{
+    static const char offered[] =
+        "<qemu-migration>\n<name>guest</name>\n"
+        "<blockDirtyBitmaps><disk target='vda'><bitmap name='mon' alias='libvirt-vda-mon'/>"
+        "<bitmap alias='x'/><bitmap name='tue' alias='y'/></disk>"
+        "<disk><bitmap name='wed'/></disk><disk target='vdb'/></blockDirtyBitmaps>\n"
+        "</qemu-migration>\n";
+    g_autoptr(GPtrArray) taken = g_ptr_array_new_with_free_func((GDestroyNotify)cookie_bitmap_free);
+    Cookie ours = make(0, NULL);
+    char *data = strdup(offered);
+    int length = sizeof(offered);
+    g_auto(Cookie) cookie = {0};
+    g_auto(Cookie) stock_alone = {0};
+
+    ours.taken = taken;
+    g_ptr_array_add(taken, cookie_bitmap_new("vda", "<tue>&"));
+    g_assert_true(cookie_read(offered, sizeof(offered), &stock_alone, NULL));
+    g_assert_cmpuint(stock_alone.bitmaps->len, ==, 2);
+    g_assert_false(cookie_has_bitmap(stock_alone.taken, "vda", NULL));
+
+    for (guint i = 0; i < COOKIE_BITMAPS_MAX + 5; i++)
+        g_ptr_array_add(taken, cookie_bitmap_new("vdc", "many"));
+    g_assert_true(cookie_add(&data, &length, &ours, NULL));
+    g_assert_true(cookie_read(data, length, &cookie, NULL));
+    g_assert_cmpuint(cookie.taken->len, ==, COOKIE_BITMAPS_MAX);
+    g_assert_true(cookie_has_bitmap(cookie.taken, "vda", "<tue>&"));
+    g_assert_false(cookie_has_bitmap(cookie.taken, "vda", "mon"));
+    g_assert_true(cookie_has_bitmap(cookie.bitmaps, "vda", "mon"));
+    g_assert_true(cookie_has_bitmap(cookie.bitmaps, "vda", "tue"));
+    g_assert_true(cookie_has_bitmap(cookie.bitmaps, "vda", NULL));
+    g_assert_false(cookie_has_bitmap(cookie.bitmaps, "vdb", NULL));
+    free(data);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cookie/round-trip", test_round_trip);
+    g_test_add_func("/cookie/bitmaps", test_bitmaps);
     g_test_add_func("/cookie/postcopy", test_postcopy);
     g_test_add_func("/cookie/boot", test_boot);
     g_test_add_func("/cookie/many-addresses", test_many_addresses);

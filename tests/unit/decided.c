@@ -119,6 +119,40 @@ test_told(Fixture *f, gconstpointer unused)
     g_assert_cmpstr(kept, ==, expected);
 }
 
+static void
+restore(JournalRecord *record, gpointer opaque)
+{
+    g_autoptr(Policy) policy = policy_default();
+
+    *(Migration **)opaque = migration_restore(record, world_domain(0), policy);
+}
+
+/* A daemon that is restarted in the middle has it from the journal. */
+static void
+test_restarted(Fixture *f, gconstpointer unused)
+{
+    static const char before[] = "bitmap vda m: leave: it stays\n";
+    g_autofree char *both = g_strconcat(before, "bitmap vda n: drop: it is worthless\n", NULL);
+
+    migration_tell(f->migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    decided_tell(f->migration, f->dom, "libvirt-1-format", "m", BITMAP_LEAVE, "it stays");
+    migration_sync(f->migration);
+    /* The old daemon's is put aside: a journal is read where there is none. */
+    g_mutex_lock(&registry.lock);
+    g_queue_clear(&registry.all);
+    g_mutex_unlock(&registry.lock);
+    migration_unref(f->migration); /* the list's */
+    world_settle();
+    migration_unref(f->migration);
+    f->migration = NULL;
+    journal_read_all(f->journal, restore, &f->migration);
+    g_assert_nonnull(f->migration);
+    check(f->migration, before);
+    f->migration->disks = disk_parse_all(domain);
+    decided_tell(f->migration, f->dom, "libvirt-1-format", "n", BITMAP_DROP, "it is worthless");
+    check(f->migration, both);
+}
+
 /* Where the migration is not known any more there is the line. */
 static void
 test_unknown_migration(Fixture *f, gconstpointer unused)
@@ -174,6 +208,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/decided/told", Fixture, NULL, set_up, test_told, tear_down);
+    g_test_add("/decided/restarted", Fixture, NULL, set_up, test_restarted, tear_down);
     g_test_add("/decided/unknown-migration", Fixture, NULL, set_up, test_unknown_migration,
                tear_down);
     g_test_add("/decided/over", Fixture, NULL, set_up, test_over, tear_down);

@@ -35,6 +35,10 @@ static const Word words[] = {
     {"recovery", "mode", "auto", FIELD(recovery_mode), POLICY_RECOVERY_AUTO},
     {"recovery", "mode", "manual", FIELD(recovery_mode), POLICY_RECOVERY_MANUAL},
     {"recovery", "give-up", "never", FIELD(give_up_s), POLICY_NEVER},
+    {"bitmaps", "on-departure", "proceed", FIELD(bitmaps_on_departure),
+     POLICY_ON_DEPARTURE_PROCEED},
+    {"bitmaps", "on-departure", "drop", FIELD(bitmaps_on_departure), POLICY_ON_DEPARTURE_DROP},
+    {"bitmaps", "on-departure", "refuse", FIELD(bitmaps_on_departure), POLICY_ON_DEPARTURE_REFUSE},
     {"bitmaps", "on-return", "auto", FIELD(bitmaps_on_return), POLICY_ON_RETURN_AUTO},
     {"bitmaps", "on-return", "restore", FIELD(bitmaps_on_return), POLICY_ON_RETURN_RESTORE},
     {"bitmaps", "on-return", "merge", FIELD(bitmaps_on_return), POLICY_ON_RETURN_MERGE},
@@ -66,7 +70,7 @@ static const char *const attributes[][2] = {
     {"postcopy", "mode"}, {"postcopy", "switch"}, {"postcopy", "after"},
     {"recovery", "mode"}, {"recovery", "detect"}, {"recovery", "min-interval"},
     {"recovery", "max-interval"}, {"recovery", "give-up"},
-    {"bitmaps", "on-return"}, {"bitmaps", "guard"}, {"bitmaps", "granularity"},
+    {"bitmaps", "on-departure"}, {"bitmaps", "on-return"}, {"bitmaps", "guard"}, {"bitmaps", "granularity"},
     {"bitmaps", "checkpoints"},
 };
 /* clang-format on */
@@ -215,6 +219,7 @@ test_defaults(void)
     g_assert_cmpuint(policy->max_interval_ms, ==, 30000);
     g_assert_cmpuint(policy->give_up_s, ==, POLICY_NEVER);
     g_assert_null(policy->paths[0]);
+    g_assert_cmpint(policy->bitmaps_on_departure, ==, POLICY_ON_DEPARTURE_PROCEED);
     g_assert_cmpint(policy->bitmaps_on_return, ==, POLICY_ON_RETURN_AUTO);
     g_assert_cmpint(policy->bitmaps_guard, ==, POLICY_GUARD_AUTO);
     g_assert_cmpuint(policy->granularity_bytes, ==, 1048576);
@@ -418,7 +423,8 @@ test_conf_errors(void)
          ", line 2: the group [recover] is not known: give one of [postcopy], [recovery], "
          "[bitmaps]"},
         {"[bitmaps]\n# guard\nguards = on\n", POLICY_ERROR_UNKNOWN,
-         ", line 3: the key guards is not known in [bitmaps]: give one of on-return, guard, "
+         ", line 3: the key guards is not known in [bitmaps]: give one of on-departure, on-return, "
+         "guard, "
          "granularity, checkpoints"},
         {"[recovery]\nmode[de]=auto\n", POLICY_ERROR_UNKNOWN,
          "the key mode[de] is not known in [recovery]: give one of mode, detect, min-interval, "

@@ -77,9 +77,10 @@ def test_words_are_set_one_by_one():
                                        'paths': ['tcp://10.0.1.2', 'tcp://[fe80::1]:49152']}}),
         (['--paths', 'tcp://b', '--detect=', '--min-interval=', '--max-interval=', '--give-up='],
          {'postcopy': {}, 'recovery': {'paths': ['tcp://b']}}),
-        (['--paths', '', '--on-return', 'merge', '--guard', 'on', '--granularity', '65536',
+        (['--paths', '', '--on-departure', 'drop', '--on-return', 'merge', '--guard', 'on', '--granularity', '65536',
           '--checkpoints', 'leave'],
-         {'postcopy': {}, 'recovery': {}, 'bitmaps': {'on-return': 'merge', 'guard': 'on',
+         {'postcopy': {}, 'recovery': {}, 'bitmaps': {'on-departure': 'drop',
+                                                      'on-return': 'merge', 'guard': 'on',
                                                       'granularity': 65536,
                                                       'checkpoints': 'leave'}}),
     ]
