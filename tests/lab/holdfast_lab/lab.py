@@ -281,14 +281,20 @@ class Lab:
                                  "--bandwidth", str(bandwidth), "--postcopy-bandwidth",
                                  str(postcopy_bandwidth), *flags, guest=guest, **options)
         if wait_active:
-            migration.wait_status("postcopy-active")
-            # QEMU's destination cannot pause before it has been told to run.
-            destination.wait_event("Resumed Post-copy", guest=guest)
-            # A libvirt that has not been answered may hang in an outage, which is a scenario of
-            # its own (test_blocked_destination.py).
-            wait(lambda: destination.qemu_has_answered("cont", migration.since), 30,
-                 f"the answer to `cont` on {destination.name}")
+            self.wait_postcopy(migration, guest)
         return migration
+
+    @staticmethod
+    def wait_postcopy(migration, guest="guest"):
+        """Until both sides are postcopy-active, and the destination's libvirt knows."""
+        destination = migration.destination
+        migration.wait_status("postcopy-active")
+        # QEMU's destination cannot pause before it has been told to run.
+        destination.wait_event("Resumed Post-copy", guest=guest)
+        # A libvirt that has not been answered may hang in an outage, which is a scenario of
+        # its own (test_blocked_destination.py).
+        wait(lambda: destination.qemu_has_answered("cont", migration.since), 30,
+             f"the answer to `cont` on {destination.name}")
 
     # Telling
 
