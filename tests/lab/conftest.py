@@ -17,7 +17,20 @@ spoilt = set()  # labs in which a test has failed
 serial = itertools.count(2)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="the scenarios of not_each_time, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("all"):
+        left = [item for item in items if item.get_closest_marker("not_each_time")]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "not_each_time: run with --all alone; the code that it goes "
+                            "through is gone through by another scenario each time")
     config.addinivalue_line("markers", "daemon_may_say(*expressions, reason): what health.py would "
                             "complain of, and a fault of this scenario makes unavoidable")
 
