@@ -176,18 +176,22 @@ cookie_has_bitmap(const GPtrArray *bitmaps, const char *disk, const char *name)
     return FALSE;
 }
 
-/* The children of @parent that are bitmaps; what does not hold is nobody's bitmap. @disk: NULL:
- * each says it itself. */
+/* The children of @parent that are bitmaps, until the list has @max; what does not hold is nobody's
+ * bitmap. @disk: NULL: each says it itself. */
 static void
-read_bitmaps(
-    xmlNode *parent, const char *element, const char *disk, const char *attribute, GPtrArray *list)
+read_bitmaps(xmlNode *parent,
+             const char *element,
+             const char *disk,
+             const char *attribute,
+             guint max,
+             GPtrArray *list)
 {
     for (xmlNode *node = parent->children; node; node = node->next) {
         g_autofree char *name = NULL;
         g_autofree char *own = NULL;
 
         if (node->type != XML_ELEMENT_NODE || !xmlStrEqual(node->name, BAD_CAST element) ||
-            list->len == COOKIE_BITMAPS_MAX)
+            list->len == max)
             continue;
         name = get_attribute(node, attribute);
         own = disk ? g_strdup(disk) : get_attribute(node, "disk");
@@ -211,7 +215,7 @@ read_stock_bitmaps(xmlNode *root)
             continue;
         target = get_attribute(node, "target");
         if (target)
-            read_bitmaps(node, "bitmap", target, "name", list);
+            read_bitmaps(node, "bitmap", target, "name", G_MAXUINT, list);
     }
     return list;
 }
@@ -285,7 +289,7 @@ read_element(xmlNode *element, Cookie *cookie, GError **error)
         cookie->recover_port = (guint16)port;
     }
     cookie->taken = g_ptr_array_new_with_free_func((GDestroyNotify)cookie_bitmap_free);
-    read_bitmaps(element, "taken", NULL, "bitmap", cookie->taken);
+    read_bitmaps(element, "taken", NULL, "bitmap", COOKIE_BITMAPS_MAX, cookie->taken);
     cookie->id = g_ascii_strdown(id, -1);
     cookie->secret = secret;
     cookie->postcopy = postcopy;

@@ -45,7 +45,7 @@ typedef enum {
 } CookiePostcopy;
 #define COOKIE_POSTCOPY_LAST (COOKIE_POSTCOPY_OFF + 1)
 
-/* As many as a migration tells of (engine/session.h). */
+/* Of ours: as many as a migration tells of (engine/session.h). */
 #define COOKIE_BITMAPS_MAX 256
 
 /** A dirty bitmap, by the disk as the domain names it. */

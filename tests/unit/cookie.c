@@ -337,12 +337,32 @@ test_bitmaps(void)
     free(data);
 }
 
+/* One that is offered and not seen would be taken for one that is left behind. */
+static void
+test_many_bitmaps(void)
+{
+    g_autoptr(GString) text =
+        g_string_new("<qemu-migration><blockDirtyBitmaps><disk target='vda'>");
+    g_auto(Cookie) cookie = {0};
+
+    for (guint i = 0; i < 2 * COOKIE_BITMAPS_MAX; i++)
+        g_string_append_printf(text, "<bitmap name='m%u' alias='a%u'/>", i, i);
+    g_string_append(text, "</disk></blockDirtyBitmaps></qemu-migration>");
+    g_assert_true(cookie_read(text->str, (int)text->len + 1, &cookie, NULL));
+    for (guint i = 0; i < 2 * COOKIE_BITMAPS_MAX; i++) {
+        g_autofree char *name = g_strdup_printf("m%u", i);
+
+        g_assert_true(cookie_has_bitmap(cookie.bitmaps, "vda", name));
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cookie/round-trip", test_round_trip);
     g_test_add_func("/cookie/bitmaps", test_bitmaps);
+    g_test_add_func("/cookie/many-bitmaps", test_many_bitmaps);
     g_test_add_func("/cookie/postcopy", test_postcopy);
     g_test_add_func("/cookie/boot", test_boot);
     g_test_add_func("/cookie/many-addresses", test_many_addresses);
