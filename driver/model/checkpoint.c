@@ -119,6 +119,12 @@ checkpoint_get_parent(const Checkpoint *checkpoint)
     return checkpoint->parent;
 }
 
+gint64
+checkpoint_get_created_s(const Checkpoint *checkpoint)
+{
+    return checkpoint->created_s;
+}
+
 void
 checkpoint_set_parent(Checkpoint *checkpoint, const char *parent)
 {

@@ -28,6 +28,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Checkpoint, checkpoint_free)
 const char *checkpoint_get_name(const Checkpoint *checkpoint);
 /** NULL: it has none. */
 const char *checkpoint_get_parent(const Checkpoint *checkpoint);
+/** When it was made, by the clock of the host that it was made on, in seconds since the epoch. */
+gint64 checkpoint_get_created_s(const Checkpoint *checkpoint);
 /** @parent: (nullable): what is to be its parent from now on */
 void checkpoint_set_parent(Checkpoint *checkpoint, const char *parent);
 

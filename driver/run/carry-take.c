@@ -163,6 +163,12 @@ define(Taking *taking, const Checkpoint *checkpoint)
     return TRUE;
 }
 
+static gboolean
+is_later(const Checkpoint *checkpoint, const Checkpoint *than)
+{
+    return checkpoint_get_created_s(checkpoint) > checkpoint_get_created_s(than);
+}
+
 static void
 take(Taking *taking, const Checkpoint *sent)
 {
@@ -171,6 +177,11 @@ take(Taking *taking, const Checkpoint *sent)
     g_autofree char *xml = checkpoint_format(sent);
     g_autoptr(Checkpoint) checkpoint = checkpoint_parse(xml, NULL);
 
+    if (before && is_later(before, sent)) {
+        leave(taking, name,
+              _("the destination has a later checkpoint of that name, which stays as it is"));
+        return;
+    }
     if (before && !checkpoint_is_same(before, sent))
         g_message("domain %s: checkpoint %s of an earlier time on this host was made anew since, "
                   "and is what it is now",

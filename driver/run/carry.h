@@ -30,7 +30,8 @@
 void carry_source(Migration *migration, virDomainPtr dom);
 
 /** carry_take: a ParcelFn, at the destination. What comes takes the place of what has the same name
- * there; a checkpoint that does not come and has no bitmap any more is forgotten. */
+ * there and is no later; a checkpoint that does not come and has no bitmap any more is forgotten.
+ */
 gboolean carry_take(const unsigned char *uuid, GBytes *body, GBytes **reply, GError **error);
 
 /** carry_list: (element-type Checkpoint) (transfer full): those of a domain, parents first; NULL

@@ -208,8 +208,9 @@ test_take(void)
         {"branches", "", "a - 1 b a 2 c a 3", NULL, "", "a - b a c a"},
         {"the same", "a - 1 b a 2", "a - 1 b a 2", NULL, "", "a - b a"},
         {"some of them", "a - 1", "a - 1 b a 2", NULL, "", "a - b a"},
-        {"another of that name", "a - 7", "a - 1 b a 2", NULL, "", "a - b a"},
-        {"another that stays", "a - 7", "a - 1 b a 2", "a", "a", "a - b a"},
+        {"an older one of that name", "a - 1", "a - 7 b a 8", NULL, "", "a - b a"},
+        {"a later one of that name", "a - 7", "a - 1 b a 2", NULL, "a", "a - b a"},
+        {"an older one that is broken now", "a - 1", "a - 7 b a 8", "a", "a", "a - b a"},
         {"a broken root", "", "a - 1 b a 2 c b 3", "a", "a", "b - c b"},
         {"a broken one between", "", "a - 1 b a 2 c b 3", "b", "b", "a - c a"},
         {"a broken leaf", "", "a - 1 b a 2 c b 3", "c", "c", "a - b a"},
@@ -246,21 +247,25 @@ test_take(void)
 static void
 test_outdated(void)
 {
-    virDomainPtr dom;
-    virDomainCheckpointPtr checkpoint;
-    char *xml;
+    static const char *const times[] = {"a - 1", "a - 7", "a - 3"};
 
-    begin();
-    g_free(take("a - 7"));
-    g_free(take("a - 1"));
-    dom = get_domain();
-    checkpoint = virDomainCheckpointLookupByName(dom, "a", 0);
-    xml = virDomainCheckpointGetXMLDesc(checkpoint, 0);
-    g_assert_nonnull(strstr(xml, "<creationTime>1</creationTime>"));
-    free(xml);
-    virDomainCheckpointFree(checkpoint);
-    virDomainFree(dom);
-    end();
+    for (gsize i = 0; i < G_N_ELEMENTS(times); i++) {
+        virDomainPtr dom;
+        virDomainCheckpointPtr checkpoint;
+        char *xml;
+
+        begin();
+        for (gsize j = 0; j <= i; j++)
+            g_free(take(times[j]));
+        dom = get_domain();
+        checkpoint = virDomainCheckpointLookupByName(dom, "a", 0);
+        xml = virDomainCheckpointGetXMLDesc(checkpoint, 0);
+        g_assert_nonnull(strstr(xml, i == 0 ? "<creationTime>1<" : "<creationTime>7<"));
+        free(xml);
+        virDomainCheckpointFree(checkpoint);
+        virDomainFree(dom);
+        end();
+    }
 }
 
 /* Somebody else's job: waited for a few times, and not for each of hundreds. */
