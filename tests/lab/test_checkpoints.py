@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A guest's checkpoints come with it: on the destination they are the tree that they were on the
 source, and an incremental backup since any of them is right there; what does not come is told."""
+import os
+
 import pytest
 
 from holdfast_lab import wait
@@ -158,6 +160,7 @@ def test_a_broken_one_is_told(lab):
     for host in (lab.a, lab.b):
         assert said(host, "checkpoint tuesday: left-behind: checkpoint inconsistent: missing or "
                     "broken bitmap 'tuesday'", since)
+        assert "checkpoints.decided.left-behind=1" in host.virsh("domstats", "guest").stdout
     guest.witness_ok(lab.b)
     assert_backup_is_right(lab, backups, lab.b, "monday")
 
@@ -173,6 +176,7 @@ def test_a_cancelled_migration_leaves_them(lab):
     wait(lambda: lab.b.domains() == [], 30, "the destination gone")
     assert definitions(lab.a) == before
     assert not said(lab.b, "have come with its migration", since)
+    assert not said(lab.a, "left-behind", since)
     guest.witness_ok(lab.a)
     assert_backup_is_right(lab, backups, lab.a, "monday")
 
@@ -213,6 +217,19 @@ def test_nobody_takes_them(lab):
                     since)
     assert said(lab.a, "the destination has not taken what it is to have", since)
     guest.witness_ok(lab.b)
+
+
+def test_to_a_host_without_holdfast(kept_lab):
+    """At once, and not after a minute."""
+    lab = kept_lab("ours-to-stock", module_dir={"a": os.environ["HOLDFAST_MODULE_DIR"], "b": ""})
+    begin_chain(lab)
+    since = lab.now()
+    migration = lab.migrate(lab.a, lab.b)
+    migration.succeed()
+    assert migration.seconds < 30
+    assert tree(lab.b).strip() == ""
+    for name in ("monday", "tuesday"):
+        assert said(lab.a, f"checkpoint {name}: left-behind: the destination has no Holdfast", since)
 
 
 def test_hundreds(lab):

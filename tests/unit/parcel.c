@@ -375,6 +375,40 @@ test_old_build(void)
     end();
 }
 
+/* Takes the connection, from which on the network swallows everything. Returns: it. */
+static gpointer
+deaf_thread(gpointer listening)
+{
+    int fd = accept(GPOINTER_TO_INT(listening), NULL, NULL);
+
+    ends_deafen(fd);
+    return GINT_TO_POINTER(fd);
+}
+
+/* A destination at work may take long; a dead connection is noticed all the same. */
+static void
+test_dead_network(void)
+{
+    g_autoptr(GBytes) body = g_bytes_new("hello", 5);
+    g_autoptr(GError) error = NULL;
+    gint64 begun;
+    GThread *thread;
+    guint16 port;
+    int listening;
+
+    begin();
+    listening = ends_listen(AF_INET, 8, &port);
+    thread = g_thread_new("deaf", deaf_thread, GINT_TO_POINTER(listening));
+    meet(port);
+    begun = g_get_monotonic_time();
+    g_assert_false(parcel_send(test.source, MESSAGE_PARCEL_CHECKPOINTS, body, 1000, NULL, &error));
+    g_assert_error(error, PARCEL_ERROR, PARCEL_ERROR_UNREACHABLE);
+    g_assert_cmpint(g_get_monotonic_time() - begun, <, PARCEL_WORK_MS / 10 * 1000);
+    end();
+    close(GPOINTER_TO_INT(g_thread_join(thread)));
+    close(listening);
+}
+
 /* Until the deadline, and not longer. */
 static void
 test_nobody(void)
@@ -556,6 +590,7 @@ main(int argc, char **argv)
     g_test_add_func("/parcel/answer-lost", test_answer_lost);
     g_test_add_func("/parcel/one-by-one", test_one_by_one);
     g_test_add_func("/parcel/old-build", test_old_build);
+    g_test_add_func("/parcel/dead-network", test_dead_network);
     g_test_add_func("/parcel/nobody", test_nobody);
     g_test_add_func("/parcel/cut", test_cut);
     g_test_add_func("/parcel/lengths", test_lengths);
