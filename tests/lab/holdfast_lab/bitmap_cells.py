@@ -212,10 +212,14 @@ class Scenario:
         def remaining():
             return self._ask_a("query-migrate")["ram"]["remaining"]
 
+        # QEMU sends what it would send in the time that it may stop the guest for at full speed.
+        self.lab.a.virsh("migrate-setmaxdowntime", str(self.guest), "1")
         self._reach_postcopy()
         self.lab.a.virsh("migrate-setspeed", str(self.guest), "20", "--postcopy")
-        # Slower and slower: whoever asks how much is left hears of it late.
-        for left, speed in ((16 << 20, 4_000_000), (1_500_000, 400_000), (250_000, 100)):
+        # Slower and slower: whoever asks how much is left hears of it late, and empty pages are
+        # many in a moment.
+        for left, speed in ((16 << 20, 4_000_000), (6_000_000, 1_000_000), (1_500_000, 200_000),
+                            (400_000, 100)):
             wait(lambda: remaining() < left, 60, f"all but {left} bytes of memory sent")
             self._ask_a("migrate-set-parameters", **{"max-postcopy-bandwidth": speed})
         wait(lambda: remaining() == 0, 60, "all memory sent")
