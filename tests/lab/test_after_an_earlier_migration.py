@@ -44,9 +44,10 @@ def test_one_whose_destination_cannot_be_reached_fails(lab, guest):
 def test_one_whose_guest_does_not_start_comes_back(lab, guest, p2p):
     """QEMU on b ends after precopy and before Finish: the guest goes on on a."""
     there_and_back(lab, guest)
-    migration = lab.migrate(lab.a, lab.b, "--bandwidth", "200", p2p=p2p)
+    migration = lab.migrate(lab.a, lab.b, "--bandwidth", "10", p2p=p2p)
     migration.wait_status("active")
     lab.b.daemon.stop()
+    lab.a.virsh("migrate-setspeed", "guest", "1000")
     migration.wait_status("completed", hosts=[lab.a])
     lab.b.qemu().kill()
     lab.b.daemon.cont()
