@@ -27,6 +27,10 @@
 #define YES         BITMAP_YES
 #define NO          BITMAP_NO
 
+/* QEMU clears `skip_store` when it takes an image up again. Before 10.0 it gives its images up as
+ * the last thing of `device`, so that one that failed there may have them yet: what was on the
+ * stream is repaired in either case, which changes nothing where it was not needed. */
+
 /* clang-format off */
 const BitmapRow bitmap_rows[] = {
     /* phase           storage stream never image                            guard     halves */
@@ -40,22 +44,26 @@ const BitmapRow bitmap_rows[] = {
     /* It was stopped, and QEMU had it go on. */
     { PHASE(DEVICE),    ANY,    NO,    ANY,  IMAGE(IN_USE) | IMAGE(ABSENT),   ANY,      ANY,
       BITMAP_DROP,    N_("the image did not hold it whole when the source took it up again") },
-    { PHASE(DEVICE),    COPIED, ANY,   ANY,  ANY,                             ANY,      ANY,
+    { PHASE(DEVICE),    COPIED, NO,    ANY,  ANY,                             ANY,      ANY,
       BITMAP_NOTHING, N_("nobody else writes to this image, and QEMU kept it") },
-    { PHASE(DEVICE),    SHARED, ANY,   YES,  ANY,                             ANY,      ANY,
+    { PHASE(DEVICE),    COPIED, YES,   ANY,  ANY,                             ANY,      ANY,
+      BITMAP_REPAIR,  N_("nobody else writes to this image, but QEMU may never store it") },
+    { PHASE(DEVICE),    SHARED, NO,    YES,  ANY,                             ANY,      ANY,
       BITMAP_NOTHING, N_("the destination never had the image, and QEMU kept it") },
+    { PHASE(DEVICE),    SHARED, YES,   YES,  ANY,                             ANY,      ANY,
+      BITMAP_REPAIR,  N_("the destination never had the image, but QEMU may never store it") },
     { PHASE(DEVICE),    SHARED, NO,    ANY,  IMAGE(CONSISTENT),               ANY,      ANY,
       BITMAP_NOTHING, N_("the image held it whole when the source took it up again") },
     { PHASE(DEVICE),    SHARED, ANY,   ANY,  ANY,                             ANY,      ANY,
       BITMAP_DROP,    N_("the destination may have written to the image") },
 
     /* It comes back, or is started anew. */
-    { BACK,             ANY,    ANY,   ANY,  ANY,                    GUARD(IN_USE) | GUARD(MISSING), ANY,
-      BITMAP_DROP,    N_("the guard was not stored: the destination may have written to the image") },
     { PHASE(LOST),      ANY,    YES,   ANY,  ANY,                             ANY,      ANY,
       BITMAP_DROP,    N_("it was on its way in postcopy, and neither host has all of it") },
     { BACK,             ANY,    ANY,   ANY,  IMAGE(CONSISTENT),               ANY,      ANY,
       BITMAP_ADOPT,   N_("who had the image last has stored it there") },
+    { BACK,             ANY,    ANY,   ANY,  ANY,                    GUARD(IN_USE) | GUARD(MISSING), ANY,
+      BITMAP_DROP,    N_("the guard was not stored: the destination may have written to the image") },
     { BACK,             ANY,    ANY,   ANY,  IMAGE(UNREAD),                   ANY,      ANY,
       BITMAP_DROP,    N_("the image could not be looked at, so nothing is proven") },
     { BACK,             ANY,    NO,    ANY,  ANY,                             ANY,      ANY,
@@ -135,6 +143,35 @@ bitmap_decide(const BitmapCase *facts, const char **reason)
     if (reason)
         *reason = _(refusal ? refusal : row->reason);
     return refusal ? BITMAP_DROP : row->decision;
+}
+
+/* Whether one of what a guard may say is worth more than none for these facts. */
+static gboolean
+is_worth_more(const BitmapCase *facts)
+{
+    BitmapCase with = *facts;
+
+    for (with.guard = BITMAP_GUARD_NONE + 1; with.guard < BITMAP_GUARD_LAST; with.guard++) {
+        if (bitmap_decide(facts, NULL) == BITMAP_DROP && bitmap_decide(&with, NULL) != BITMAP_DROP)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean
+bitmap_guard_tells(BitmapStorage storage, gboolean on_stream, PolicyOnReturn on_return)
+{
+    BitmapCase facts = {.storage = storage, .on_stream = on_stream, .on_return = on_return};
+
+    for (facts.phase = 0; facts.phase < BITMAP_PHASE_LAST; facts.phase++) {
+        for (facts.image = 0; facts.image < BITMAP_IMAGE_LAST; facts.image++) {
+            for (facts.never_active = 0; facts.never_active < 2; facts.never_active++) {
+                if (is_worth_more(&facts))
+                    return TRUE;
+            }
+        }
+    }
+    return FALSE;
 }
 
 const char *

@@ -92,5 +92,13 @@ typedef enum {
  */
 BitmapDecision bitmap_decide(const BitmapCase *facts, const char **reason);
 
+/**
+ * bitmap_guard_tells: whether a guard can save a bitmap that is dropped without one
+ * @on_return: the policy's
+ *
+ * Computed from the table, over all that may become known of a guest that comes back.
+ */
+gboolean bitmap_guard_tells(BitmapStorage storage, gboolean on_stream, PolicyOnReturn on_return);
+
 /** A static string such as "repair". */
 const char *bitmap_decision_to_string(BitmapDecision decision);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "bitmap/handback.h"
 #include "stock/json.h"
 
 #define COPY_PREFIX "holdfast-repair-"
@@ -113,17 +114,6 @@ format_copy(const Bitmap *bitmap, const char *name, gboolean persistent, const c
         bitmap->recording ? "false" : "true", node, target, source);
 }
 
-static char *
-format_remove(const Bitmap *bitmap, const char *name)
-{
-    g_autofree char *node = json_quote(bitmap->node);
-    g_autofree char *quoted = json_quote(name);
-
-    return g_strdup_printf("{\"execute\":\"block-dirty-bitmap-remove\","
-                           "\"arguments\":{\"node\":%s,\"name\":%s}}",
-                           node, quoted);
-}
-
 char *
 repair_command(const Bitmap *bitmap, RepairStep step)
 {
@@ -133,11 +123,11 @@ repair_command(const Bitmap *bitmap, RepairStep step)
     case REPAIR_COPY:
         return format_copy(bitmap, copy, FALSE, bitmap->name);
     case REPAIR_REMOVE:
-        return format_remove(bitmap, bitmap->name);
+        return handback_remove_command(bitmap->node, bitmap->name);
     case REPAIR_RENEW:
         return format_copy(bitmap, bitmap->name, TRUE, copy);
     case REPAIR_CLEAN:
-        return format_remove(bitmap, copy);
+        return handback_remove_command(bitmap->node, copy);
     case REPAIR_DONE:
         break;
     }

@@ -26,6 +26,8 @@ void
 block_node_free(BlockNode *node)
 {
     g_free(node->name);
+    g_free(node->driver);
+    g_free(node->file);
     g_free(node);
 }
 
@@ -166,7 +168,7 @@ static Bitmap *
 read_bitmap(Json *info, const char *node, gboolean active, const Mapping *mapping)
 {
     const char *name = get_string(info, "name");
-    unsigned long long granularity;
+    unsigned long long granularity, count;
     Bitmap *bitmap;
 
     if (!name || !*name ||
@@ -176,6 +178,8 @@ read_bitmap(Json *info, const char *node, gboolean active, const Mapping *mappin
     bitmap->node = g_strdup(node);
     bitmap->name = g_strdup(name);
     bitmap->granularity_bytes = granularity;
+    if (symbols.virJSONValueObjectGetNumberUlong(info, "count", &count) == 0)
+        bitmap->dirty_bytes = count;
     bitmap->active = active;
     bitmap->recording = get_boolean(info, "recording", FALSE);
     bitmap->busy = get_boolean(info, "busy", FALSE);
@@ -247,6 +251,32 @@ view_parse(const char *nodes, const char *parameters, GError **error)
     return g_steal_pointer(&view);
 }
 
+static BlockNode *
+make_node(Json *info)
+{
+    const char *name = get_string(info, "node-name");
+    const char *driver = get_string(info, "drv");
+    const char *file = get_string(info, "file");
+    BlockNode *node = name ? g_new(BlockNode, 1) : NULL;
+
+    if (!node)
+        return NULL;
+    node->name = g_strdup(name);
+    node->driver = g_strdup(driver ? driver : "");
+    node->file = g_strdup(file ? file : "");
+    node->active = is_active(info);
+    node->read_only = get_boolean(info, "ro", FALSE);
+    node->size_bytes = get_size(info);
+    return node;
+}
+
+/* The lists of nodes are alike in what there is in both. */
+GPtrArray *
+view_parse_names(const char *blockstats, GError **error)
+{
+    return view_parse_nodes(blockstats, error);
+}
+
 GPtrArray *
 view_parse_nodes(const char *nodes, GError **error)
 {
@@ -261,15 +291,10 @@ view_parse_nodes(const char *nodes, GError **error)
     }
     list = g_ptr_array_new_with_free_func((GDestroyNotify)block_node_free);
     for (guint i = 0; i < n; i++) {
-        Json *info = symbols.virJSONValueArrayGet(array, i);
-        BlockNode *node = get_string(info, "node-name") ? g_new(BlockNode, 1) : NULL;
+        BlockNode *node = make_node(symbols.virJSONValueArrayGet(array, i));
 
-        if (!node)
-            continue;
-        node->name = g_strdup(get_string(info, "node-name"));
-        node->active = is_active(info);
-        node->size_bytes = get_size(info);
-        g_ptr_array_add(list, node);
+        if (node)
+            g_ptr_array_add(list, node);
     }
     return list;
 }
@@ -284,6 +309,12 @@ view_find_node(const GPtrArray *nodes, const char *name)
             return node;
     }
     return NULL;
+}
+
+gboolean
+bitmap_is_ours(const Bitmap *bitmap)
+{
+    return g_str_has_prefix(bitmap->name, "holdfast-");
 }
 
 const Bitmap *

@@ -12,9 +12,10 @@ typedef struct {
     char *node; /* the block node's name */
     char *name;
     guint64 granularity_bytes;
-    gboolean active;    /* its node is: this host may write to the image */
-    gboolean recording; /* enabled: marks what is written */
-    gboolean busy;      /* an operation of QEMU's has it; it cannot be changed */
+    guint64 dirty_bytes; /* what it marks, in whole granules */
+    gboolean active;     /* its node is: this host may write to the image */
+    gboolean recording;  /* enabled: marks what is written */
+    gboolean busy;       /* an operation of QEMU's has it; it cannot be changed */
     gboolean persistent;
     gboolean inconsistent;
     gboolean on_stream; /* in the mapping of the last migration, see view_parse() */
@@ -26,7 +27,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bitmap, bitmap_free)
 /** A block node. */
 typedef struct {
     char *name;
-    gboolean active;    /* this host may use the image; of a QEMU before 10.0 always so */
+    char *driver;    /* "qcow2", "file", ... */
+    char *file;      /* the name of the file below, or what QEMU has in its place; may be "" */
+    gboolean active; /* this host may use the image; of a QEMU before 10.0 always so */
+    gboolean read_only;
     guint64 size_bytes; /* as the guest sees it; 0: QEMU does not say */
 } BlockNode;
 
@@ -44,7 +48,11 @@ typedef struct {
 void mapped_bitmap_free(MappedBitmap *mapped);
 
 /* What QEMU is asked for view_parse()'s @nodes and @parameters. */
-#define VIEW_QUERY_NODES      "{\"execute\":\"query-named-block-nodes\",\"arguments\":{\"flat\":true}}"
+#define VIEW_QUERY_NODES "{\"execute\":\"query-named-block-nodes\",\"arguments\":{\"flat\":true}}"
+/* Fails as a whole on a host that has given an image up whose bitmaps another host has changed:
+ * QEMU looks for them where they were (qcow2_get_bitmap_info_list(), block/qcow2-bitmap.c, 10.0).
+ * This one does not. */
+#define VIEW_QUERY_NAMES      "{\"execute\":\"query-blockstats\",\"arguments\":{\"query-nodes\":true}}"
 #define VIEW_QUERY_PARAMETERS "{\"execute\":\"query-migrate-parameters\"}"
 
 #define VIEW_ERROR (view_error_quark())
@@ -72,6 +80,12 @@ GPtrArray *view_parse(const char *nodes, const char *parameters, GError **error)
  */
 GPtrArray *view_parse_nodes(const char *nodes, GError **error);
 
+/** view_parse_names: @blockstats: the answer to VIEW_QUERY_NAMES
+ *
+ * Returns: (element-type BlockNode) (transfer full): names alone; NULL with @error set.
+ */
+GPtrArray *view_parse_names(const char *blockstats, GError **error);
+
 /** view_has_mapping: whether there is a mapping with any bitmap in it; view_parse()'s @parameters.
  */
 gboolean view_has_mapping(const char *parameters);
@@ -86,6 +100,9 @@ GPtrArray *view_parse_mapping(const char *parameters);
 
 /** The node, borrowed; NULL if there is none. @nodes: of view_parse_nodes() */
 const BlockNode *view_find_node(const GPtrArray *nodes, const char *name);
+
+/** Whether a bitmap is one of Holdfast's: a copy (repair.h) or a guard (guard.h). */
+gboolean bitmap_is_ours(const Bitmap *bitmap);
 
 /** The bitmap, borrowed; NULL if there is none. */
 const Bitmap *view_find(const GPtrArray *view, const char *node, const char *name);

@@ -266,19 +266,18 @@ static int
 calls_resume(virDomainPtr dom)
 {
     g_autoptr(GError) error = NULL;
-    gboolean due;
+    HandbackStep step;
     int rc;
 
     if (confirm_resume(dom, &rc))
         return rc;
-    due = handback_is_due(dom);
-    if (due && !handback_settle(dom, &error)) {
+    step = handback_begin(dom, &error);
+    if (step == HANDBACK_REFUSED) {
         error_raise(error);
         return -1;
     }
     rc = TABLE_STOCK(domainResume)(dom);
-    if (due && !handback_settle(dom, &error))
-        g_warning("%s", error->message);
+    handback_end(dom, step);
     return rc;
 }
 

@@ -139,6 +139,7 @@ confirm_call(virDomainPtr dom,
     g_autoptr(Migration) migration = virDomainGetUUID(dom, uuid) == 0 ? migration_find(uuid) : NULL;
     g_autoptr(Status) status = NULL;
     g_autoptr(GError) error = NULL;
+    HandbackStep step = HANDBACK_NOT_DUE;
     int rc;
 
     if (!migration || migration_get_role(migration) != ROLE_SOURCE || (flags & VIR_MIGRATE_OFFLINE))
@@ -164,10 +165,15 @@ confirm_call(virDomainPtr dom,
         migration_end_confirm(migration);
         return -1;
     }
+    if (cancelled)
+        step = handback_begin(dom, &error);
+    if (error)
+        g_warning("migration %s: %s", migration_get_id(migration), error->message);
+    /* It has to be called: it ends libvirt's job, and cannot have the guest run without its images.
+     */
     rc = TABLE_STOCK(domainMigrateConfirm3Params)(dom, params, nparams, cookiein, cookieinlen,
                                                   flags, cancelled);
-    if (cancelled && !handback_settle(dom, &error))
-        g_warning("migration %s: %s", migration_get_id(migration), error->message);
+    handback_end(dom, step);
     migration_end_confirm(migration);
     if (!cancelled && rc == 0)
         outcome_tell(migration, EVENT_CALL_COMPLETED);

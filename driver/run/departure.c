@@ -169,7 +169,7 @@ remove_bitmap(
     QmpJob *job, Migration *migration, virDomainPtr dom, const Bitmap *bitmap, const char *reason)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *command = handback_drop_command(bitmap);
+    g_autofree char *command = handback_remove_command(bitmap->node, bitmap->name);
     g_autofree char *reply = qmp_job_execute(job, command, &error);
 
     if (reply)

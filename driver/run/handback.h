@@ -11,16 +11,22 @@
 #include <glib.h>
 #include <libvirt/libvirt.h>
 
-/** Whether the domain is stopped at the end of a migration that has left it here, as far as libvirt
- * knows: its images are inactive, and who has it run takes them back. */
-gboolean handback_is_due(virDomainPtr dom);
+/** How far it came before the guest is resumed. */
+typedef enum {
+    HANDBACK_NOT_DUE, /* the source has not given its images up */
+    HANDBACK_REFUSED, /* it is not safe to have the guest run */
+    HANDBACK_TAKEN,   /* the source has its images again, and its bitmaps are settled */
+    HANDBACK_UNSEEN,  /* QEMU, before 10.0, takes the images with its `cont`, and tells then */
+} HandbackStep;
 
 /**
- * handback_settle: before a guest is taken back, and after it was tried
+ * handback_begin: before a guest is resumed that is stopped, perhaps at the end of a migration
  *
- * Inactivates what an attempt that failed has left active; when the images are all active, drops
- * the bitmaps that are not to be kept. Safe to be repeated.
- *
- * Returns: FALSE with @error set when it is not safe to have the guest run.
+ * Takes the images back, if nobody else has them, with the bitmaps that are to be kept. Safe to be
+ * repeated. @error is set with HANDBACK_REFUSED; nothing is changed then but what an earlier
+ * attempt has left astray, and perhaps bitmaps in memory that were not to be kept.
  */
-gboolean handback_settle(virDomainPtr dom, GError **error);
+HandbackStep handback_begin(virDomainPtr dom, GError **error);
+
+/** handback_end: after that, whether it runs now or not; @step: what handback_begin() gave. */
+void handback_end(virDomainPtr dom, HandbackStep step);

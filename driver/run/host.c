@@ -8,6 +8,7 @@
 #include "run/addresses.h"
 #include "run/bitmaps.h"
 #include "run/carry.h"
+#include "run/guard.h"
 #include "run/halves.h"
 #include "run/journal.h"
 #include "run/migration.h"
@@ -308,6 +309,7 @@ host_start(gboolean privileged)
     restore_read();
     observe_migration_events();
     halves_observe();
+    guard_watch();
 }
 
 void

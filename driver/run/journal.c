@@ -61,6 +61,8 @@ static const struct {
     { "flags",            NUMBER_UINT, G_STRUCT_OFFSET(JournalRecord, flags) },
     { "undefine",         NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, undefine) },
     { "kept",             NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, kept), TRUE },
+    { "given-up",         NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, given_up), TRUE },
+    { "guarded",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, guarded), TRUE },
     { "wanted",           NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.wanted) },
     { "gave-up",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.gave_up) },
     { "finish-called",    NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.finish_called) },

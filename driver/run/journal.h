@@ -37,8 +37,10 @@ typedef struct {
     guint16 channel_port;
     guint flags; /* virDomainMigrateFlags */
     gboolean undefine;
-    gboolean kept; /* the destination may have the guest: see restore.h */
-    char *policy;  /* XML */
+    gboolean kept;     /* the destination may have the guest: see restore.h */
+    gboolean given_up; /* source: its images, and it has not got them again */
+    gboolean guarded;  /* source: and they have a guard */
+    char *policy;      /* XML */
     SessionMemory memory;
     GPtrArray *verdicts; /* of Verdict; NULL when written: none */
 } JournalRecord;

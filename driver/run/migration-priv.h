@@ -50,10 +50,13 @@ struct Migration {
     int domain_id;       /* that it runs by on this host, or did; -1: unknown */
     CookiePostcopy wish; /* what the source's policy asks of the destination */
     Secret secret;
-    gboolean holds;        /* session_holds_callers() */
-    gboolean may_break;    /* session_may_break() */
-    gboolean pausing;      /* session_is_pausing() */
-    gboolean wants_return; /* session_wants_return() */
+    gboolean holds;          /* session_holds_callers() */
+    gboolean may_break;      /* session_may_break() */
+    gboolean pausing;        /* session_is_pausing() */
+    gboolean wants_return;   /* session_wants_return() */
+    gboolean given_up;       /* source: its images, and it has not got them again */
+    gboolean guarded;        /* source: and they have a guard */
+    gboolean images_changed; /* ... which the journal does not know yet */
     gboolean has_peer;
     gboolean can_ask;
     gboolean undefine;
@@ -140,6 +143,19 @@ void migration_write_journal(Migration *migration);
 
 /** After a change: shows the session as it is now, and wakes who waits. Engine thread. */
 void migration_put_snapshot(Migration *migration, EventType event);
+
+/** Whether the journal is to be written anew for the images' sake; once. */
+gboolean migration_take_images_changed(Migration *migration);
+
+/** It has completed: at a destination, what its images are still to be rid of, or to have. */
+void migration_settle_arrival(Migration *migration);
+
+/** What the journal knew of them. */
+void migration_restore_images(Migration *migration, const JournalRecord *record);
+
+/** Whether anything is left to be done, also after the end, by this daemon or the next: a guest
+ * that has left may yet come back to its images here. Engine thread. */
+gboolean migration_needs_journal(Migration *migration);
 
 /** Calls whoever waits on the engine thread, after a new snapshot. */
 void migration_call_waits(Migration *migration);

@@ -15,7 +15,6 @@
 #include "run/execute.h"
 #include "run/host.h"
 #include "run/listeners.h"
-#include "run/rebuild.h"
 #include "run/restore.h"
 #include "util/uuid.h"
 
@@ -77,6 +76,7 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     migration->undefine = record->undefine;
     migration->kept = record->kept ? KEPT_UNJUDGED : 0;
     migration->kept_since_us = g_get_monotonic_time();
+    migration_restore_images(migration, record);
     session_remember(migration->session, &memory);
     migration->finish_claimed = memory.finish_called;
     for (char **host = record->hosts; *host; host++)
@@ -211,6 +211,8 @@ migration_record(Migration *migration, JournalRecord *record)
         .flags = migration_get_flags(migration),
         .undefine = migration_is_to_undefine(migration),
         .kept = restore_is_unjudged(migration),
+        .given_up = migration_has_given_up(migration),
+        .guarded = migration_is_guarded(migration),
         .policy = policy_to_xml(migration->policy),
         .verdicts = g_ptr_array_ref((GPtrArray *)session_get_verdicts(migration->session)),
     };
@@ -251,8 +253,7 @@ migration_write_journal(Migration *migration)
     /* The file is the domain's: one that was replaced leaves it to its successor. */
     if (current != migration)
         return;
-    if (migration->foreign ||
-        (!session_needs_journal(migration->session) && !restore_is_unjudged(migration))) {
+    if (!migration_needs_journal(migration)) {
         journal_remove(host_get_journal(), migration->status->uuid);
         return;
     }
@@ -266,19 +267,20 @@ migration_step(Migration *migration, EventType type, guint number, const char *t
     g_autoptr(GArray) effects = g_array_new(FALSE, FALSE, sizeof(Effect));
     Event event = {.type = type, .at_usec = g_get_real_time(), .number = number, .text = text};
     MigrationState before;
+    gboolean changed;
 
     g_debug("migration %s: %s", migration->id, event_type_to_string(type));
     before = session_get_state(migration->session);
-    if (session_step(migration->session, &event, effects)) {
-        if (session_get_state(migration->session) == STATE_POSTCOPY_ACTIVE)
-            migration_drop_override(migration);
+    changed = session_step(migration->session, &event, effects);
+    if (changed && session_get_state(migration->session) == STATE_POSTCOPY_ACTIVE)
+        migration_drop_override(migration);
+    if (changed | migration_take_images_changed(migration))
         migration_write_journal(migration);
+    if (changed) {
         migration_put_snapshot(migration, type);
         connection_follow(migration);
-        /* The guest is this host's, and libvirt draws its line under it. */
-        if (migration->role == ROLE_DESTINATION && before != STATE_COMPLETED &&
-            session_get_state(migration->session) == STATE_COMPLETED)
-            host_run(rebuild_settle_job, migration_ref(migration));
+        if (before != STATE_COMPLETED && session_get_state(migration->session) == STATE_COMPLETED)
+            migration_settle_arrival(migration);
     }
     /* What is stock libvirt's alone is looked at, and let go of in the end. */
     if (!migration->foreign)

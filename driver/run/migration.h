@@ -229,6 +229,17 @@ void migration_keep_connection(Migration *migration, virConnectPtr dconn);
 /** A reference, or NULL. */
 virConnectPtr migration_get_connection(Migration *migration);
 
+/* Source: its images. What is so stands in the journal until the guest is handed back or gone, also
+ * when the migration is over (images.c). */
+/** QEMU gives them up. Posted; any thread. */
+void migration_give_up(Migration *migration);
+gboolean migration_has_given_up(const Migration *migration);
+/** They have a guard, or none. In the journal when it returns; not on the engine thread. */
+void migration_set_guarded(Migration *migration, gboolean guarded);
+gboolean migration_is_guarded(const Migration *migration);
+/** The source has them again, or there is no guest any more. Posted; any thread. */
+void migration_hand_back(Migration *migration);
+
 /** Whether the caller is the one to call libvirt's Finish; every later caller waits for its end. */
 gboolean migration_claim_finish(Migration *migration);
 /** It has ended without having started the guest, which is still here: the next may be called. */

@@ -9,6 +9,7 @@
 
 #include <libvirt/virterror.h>
 
+#include "run/guard.h"
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "run/outcome.h"
@@ -30,6 +31,10 @@ on_migration_event(const unsigned char *uuid, const char *status, gpointer opaqu
 
     if (!migration || !event_type_from_qemu(status, &type))
         return;
+    if (migration->role == ROLE_SOURCE &&
+        (type == EVENT_QEMU_DEVICE || type == EVENT_QEMU_POSTCOPY_ACTIVE ||
+         type == EVENT_QEMU_COMPLETED))
+        migration_give_up(migration);
     migration_post(migration, type, 0,
                    migration->role == ROLE_SOURCE && migration_state_is_postcopy(before->state)
                        ? "the channel ended when the source had sent everything and had no word of "
@@ -92,8 +97,13 @@ on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detai
     else if (event == VIR_DOMAIN_EVENT_RESUMED &&
              detail != VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
+    if (migration->role == ROLE_DESTINATION && event == VIR_DOMAIN_EVENT_RESUMED &&
+        (migration->flags & VIR_MIGRATE_PAUSED))
+        guard_arrived(migration);
     if (event != VIR_DOMAIN_EVENT_STOPPED)
         return 0;
+    if (migration->role == ROLE_SOURCE)
+        migration_hand_back(migration);
     /* The late word of how it left when it was here before; it comes back just now. */
     if (migration->role == ROLE_DESTINATION && detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED)
         return 0;

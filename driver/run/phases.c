@@ -137,12 +137,13 @@ name_migration(Migration *migration, char **cookie, int *length)
 }
 
 /* libvirt sends bitmaps only where it copies storage (qemuMigrationSrcBeginPhase(),
- * src/qemu/qemu_migration.c, 9.0.0 and 11.3.0). Before the client hears of the failure, and may
- * make a backup. */
+ * src/qemu/qemu_migration.c, 9.0.0 and 11.3.0); what QEMU had given up with its image, or a guard,
+ * is another matter. Before the client hears of the failure, and may make a backup. */
 static void
-repair_bitmaps(virDomainPtr dom, unsigned int flags)
+repair_bitmaps(Migration *migration, virDomainPtr dom, unsigned int flags)
 {
-    if (flags & (VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC))
+    if ((flags & (VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC)) ||
+        (migration && (migration_has_given_up(migration) || migration_is_guarded(migration))))
         bitmaps_repair(dom);
 }
 
@@ -189,7 +190,7 @@ phases_perform(virDomainPtr dom,
         name_migration(migration, cookieout, cookieoutlen);
         return 0;
     }
-    repair_bitmaps(dom, flags);
+    repair_bitmaps(migration, dom, flags);
     if (migration)
         outcome_tell(migration, EVENT_CALL_FAILED);
     return rc;

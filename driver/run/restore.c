@@ -129,6 +129,11 @@ take_up(Migration *migration, virConnectPtr connection)
         if (status->state != STATE_FAILED)
             outcome_settle_restored(migration);
         if (domain)
+            wait_reconnected(domain);
+        /* Nobody is left to be handed back. */
+        if (!domain || virDomainIsActive(domain) == 0)
+            migration_hand_back(migration);
+        if (domain)
             virDomainFree(domain);
         return;
     }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "stock/domain-priv.h"
+#include "stock/error.h"
 #include "stock/oob.h"
 #include "stock/qmp.h"
 #include "stock/symbols.h"
@@ -25,6 +26,7 @@ EXPORT void qemuMonitorEmitMigrationStatus(gpointer monitor, int status);
 EXPORT int qemuMonitorJSONSetCapabilities(gpointer monitor);
 EXPORT int qemuMonitorJSONIOProcessLine(gpointer monitor, const char *line, gpointer message);
 EXPORT int qemuMonitorMigrateStartPostCopy(gpointer monitor);
+EXPORT int qemuMonitorMigrateContinue(gpointer monitor, int status);
 
 /* Apart from `symbols`, because these must work even when that could not be loaded. */
 static struct {
@@ -32,6 +34,7 @@ static struct {
     int (*set_capabilities)(gpointer monitor);
     int (*process_line)(gpointer monitor, const char *line, gpointer message);
     int (*start_postcopy)(gpointer monitor);
+    int (*migrate_continue)(gpointer monitor, int status);
 } stock_functions;
 
 typedef struct {
@@ -39,8 +42,14 @@ typedef struct {
     gpointer opaque;
 } Listener;
 
+typedef struct {
+    HooksContinueFn fn;
+    gpointer opaque;
+} ContinueListener;
+
 static GMutex listener_lock;
 static Listener listener;
+static ContinueListener continue_listener;
 
 void
 hooks_bind(gpointer stock)
@@ -50,6 +59,7 @@ hooks_bind(gpointer stock)
     *(gpointer *)&stock_functions.set_capabilities = dlsym(stock, "qemuMonitorJSONSetCapabilities");
     *(gpointer *)&stock_functions.process_line = dlsym(stock, "qemuMonitorJSONIOProcessLine");
     *(gpointer *)&stock_functions.start_postcopy = dlsym(stock, "qemuMonitorMigrateStartPostCopy");
+    *(gpointer *)&stock_functions.migrate_continue = dlsym(stock, "qemuMonitorMigrateContinue");
     hooks_unattended_bind(stock);
 }
 
@@ -58,6 +68,14 @@ hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque)
 {
     g_mutex_lock(&listener_lock);
     listener = (Listener){fn, opaque};
+    g_mutex_unlock(&listener_lock);
+}
+
+void
+hooks_set_continue_listener(HooksContinueFn fn, gpointer opaque)
+{
+    g_mutex_lock(&listener_lock);
+    continue_listener = (ContinueListener){fn, opaque};
     g_mutex_unlock(&listener_lock);
 }
 
@@ -89,17 +107,28 @@ hooks_monitor_has_oob(gpointer monitor)
     return g_object_get_qdata(monitor, oob_quark()) != NULL;
 }
 
+char *
+hooks_ask(gpointer monitor, const char *json, GError **error)
+{
+    virErrorPtr saved = stock_error_save();
+    g_autofree char *reply = NULL;
+    gboolean ok = FALSE;
+
+    if (symbols.qemuMonitorArbitraryCommand(monitor, json, -1, &reply, false) < 0)
+        g_set_error(error, QMP_ERROR, QMP_ERROR_MONITOR, "the monitor has failed");
+    else
+        ok = qmp_parse_reply(reply, error);
+    stock_error_restore(saved);
+    return ok ? g_steal_pointer(&reply) : NULL;
+}
+
 /* A command within a call of libvirt's, which has the monitor. */
 static gboolean
 send(gpointer monitor, const char *json, GError **error)
 {
-    g_autofree char *reply = NULL;
+    g_autofree char *reply = hooks_ask(monitor, json, error);
 
-    if (symbols.qemuMonitorArbitraryCommand(monitor, json, -1, &reply, false) < 0) {
-        g_set_error(error, QMP_ERROR, QMP_ERROR_MONITOR, "the monitor has failed");
-        return FALSE;
-    }
-    return qmp_parse_reply(reply, error);
+    return reply != NULL;
 }
 
 static gboolean
@@ -152,4 +181,19 @@ qemuMonitorMigrateStartPostCopy(gpointer monitor)
               &error))
         g_warning("QEMU keeps its limit for the switch: %s", error->message);
     return stock_functions.start_postcopy(monitor);
+}
+
+/* In pre-switchover, where libvirt has waited for the end of its storage copies
+ * (qemuMigrationSrcRun(), src/qemu/qemu_migration.c, 9.0.0 and 11.3.0); @status says so. */
+int
+qemuMonitorMigrateContinue(gpointer monitor, int status)
+{
+    ContinueListener to;
+
+    g_mutex_lock(&listener_lock);
+    to = continue_listener;
+    g_mutex_unlock(&listener_lock);
+    if (to.fn && table_row())
+        to.fn(stock_domain_uuid_of_monitor(monitor), monitor, to.opaque);
+    return stock_functions.migrate_continue(monitor, status);
 }

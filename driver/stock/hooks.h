@@ -13,6 +13,7 @@
  * qemuMigrationSrcComplete: what is still needed of a source that nobody attends is taken from its
  * QEMU before libvirt ends it (hooks-unattended.c). qemuProcessIncomingDefNew: mends the crash of a
  * resume (hooks-incoming.c, a library of its own because its signature differs between versions).
+ * qemuMonitorMigrateContinue: the moment before a stopped guest's source gives its images up.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -32,6 +33,25 @@ typedef void (*HooksMigrationFn)(const unsigned char *uuid, const char *status, 
 
 /** At most one; NULL takes it away (a call under way may still be running). Any thread. */
 void hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque);
+
+/**
+ * HooksContinueFn:
+ * @uuid: of the domain, VIR_UUID_BUFLEN bytes, valid during the call
+ * @monitor: for hooks_ask(), during the call
+ *
+ * Called on the thread of libvirt's that drives a migration from here, when the guest is stopped in
+ * pre-switchover and right before QEMU is told to go on. The monitor is locked, the domain is not:
+ * it may wait for QEMU's answers and for the engine, and for nothing that waits for the monitor.
+ * The guest waits for it.
+ */
+typedef void (*HooksContinueFn)(const unsigned char *uuid, gpointer monitor, gpointer opaque);
+
+/** As hooks_set_migration_listener(). */
+void hooks_set_continue_listener(HooksContinueFn fn, gpointer opaque);
+
+/** A command from within such a call. Returns: (transfer full): QEMU's answer, or NULL with @error
+ * set; the thread's libvirt error is left as it was. */
+char *hooks_ask(gpointer monitor, const char *json, GError **error);
 
 /**
  * hooks_bind:

@@ -22,6 +22,13 @@
 
 G_DEFINE_QUARK(holdfast - qmp - error - quark, qmp_error)
 
+gboolean
+qmp_error_is_gone(const GError *error)
+{
+    return g_error_matches(error, QMP_ERROR, QMP_ERROR_GONE) ||
+           g_error_matches(error, QMP_ERROR, QMP_ERROR_INACTIVE);
+}
+
 static void
 set_gone_error(virDomainPtr dom, GError **error)
 {

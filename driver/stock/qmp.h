@@ -32,6 +32,9 @@ typedef enum {
     QMP_ERROR_REPLY,    /* an answer that is no QMP */
 } QmpError;
 
+/** Whether there is no QEMU any more to ask or tell. */
+gboolean qmp_error_is_gone(const GError *error);
+
 /**
  * qmp_execute:
  * @json: a whole command, {"execute": ..., "arguments": ...}; text in it through qmp_quote()

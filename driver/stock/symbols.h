@@ -76,6 +76,7 @@
     X(qemuMonitorJSONSetCapabilities, int, (void *monitor))                                        \
     X(qemuMonitorJSONIOProcessLine, int, (void *monitor, const char *line, void *message))         \
     X(qemuMonitorMigrateStartPostCopy, int, (void *monitor))                                       \
+    X(qemuMonitorMigrateContinue, int, (void *monitor, int status))                                \
     X(virQEMUDriverGetConfig, void *, (void *driver))
 /* clang-format on */
 

@@ -4,13 +4,17 @@
  * The table stands in the document between two comments. bitmaps/nodes.json and parameters.json are
  * the answers of a QEMU 10.0.2 whose migration was cancelled; bitmaps/repair.txt is what it is then
  * told, and tests/platform/test_bitmap_repair.py tells a real QEMU just that. bitmaps/rebuild.txt
- * is what is told when the same bitmaps are rebuilt, to the QEMUs of test_bitmap_rebuild.py.
+ * is what is told when the same bitmaps are rebuilt, to the QEMUs of test_bitmap_rebuild.py, and
+ * bitmaps/handback.txt when a guest comes back, each command after its name, in test_handback.py.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <string.h>
 
 #include "bitmap/decision-priv.h"
+#include "bitmap/guard.h"
+#include "bitmap/handback.h"
+#include "bitmap/peek.h"
 #include "bitmap/rebuild.h"
 #include "bitmap/repair.h"
 #include "stock/symbols.h"
@@ -232,6 +236,45 @@ test_rebuild(void)
     compare_with_golden(commands->str, "tests/golden/bitmaps/rebuild.txt");
 }
 
+static void
+append(GString *to, const char *name, char *command)
+{
+    g_string_append_printf(to, "%s %s\n", name, command);
+    g_free(command);
+}
+
+static void
+test_handback(void)
+{
+    g_autofree char *nodes = read_file("tests/golden/bitmaps/nodes.json");
+    g_autoptr(GString) commands = g_string_new(NULL);
+    g_autoptr(GPtrArray) list = view_parse_nodes(nodes, NULL);
+    g_autoptr(GPtrArray) guarded = g_ptr_array_new();
+    g_autoptr(GArray) peeks = NULL;
+    const Peek *peek;
+    BlockNode stray = {.name = (char *)"libvirt-1-storage"};
+
+    /* As they are when the migration has completed. */
+    for (guint i = 0; i < list->len; i++)
+        ((BlockNode *)list->pdata[i])->active = FALSE;
+    peeks = peek_plan(list);
+    g_assert_cmpuint(peeks->len, ==, 1);
+    peek = &g_array_index(peeks, Peek, 0);
+    g_ptr_array_add(guarded, peek->node);
+    append(commands, "guard", guard_add_command(guarded, 1 << 20));
+    append(commands, "alone", peek_open_command(peek, FALSE));
+    append(commands, "shared", peek_open_command(peek, TRUE));
+    append(commands, "add", peek_add_command(peek));
+    append(commands, "probe", peek_probe_command(peek, "monday"));
+    append(commands, "close", peek_close_command(peek->name));
+    append(commands, "inactivate", handback_inactivate_command(&stray));
+    append(commands, "remove", handback_remove_command(peek->node, "monday"));
+    append(commands, "activate", g_strdup(handback_activate_command()));
+    append(commands, "merge", handback_merge_command(peek->node, "monday"));
+    append(commands, "unguard", handback_remove_command(peek->node, GUARD_NAME));
+    compare_with_golden(commands->str, "tests/golden/bitmaps/handback.txt");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -241,5 +284,6 @@ main(int argc, char **argv)
     g_test_add_func("/bitmaps/words", test_words);
     g_test_add_func("/bitmaps/repair", test_repair);
     g_test_add_func("/bitmaps/rebuild", test_rebuild);
+    g_test_add_func("/bitmaps/handback", test_handback);
     return g_test_run();
 }

@@ -25,6 +25,7 @@ static struct {
     const char *status;
     const char *mapping;
     GPtrArray *bitmaps; /* of char *, their names */
+    gboolean broken;    /* they are inconsistent */
     guint busy;         /* how often it still says that they are */
     const char *fails;  /* words of the command that does not succeed */
     guint looks;
@@ -48,8 +49,9 @@ list_bitmaps(void)
 
         g_string_append_printf(list,
                                "%s{\"name\": \"%s\", \"granularity\": 65536, \"recording\": true, "
-                               "\"busy\": %s, \"persistent\": %s}",
+                               "\"busy\": %s, \"inconsistent\": %s, \"persistent\": %s}",
                                i ? ", " : "", name, qemu.busy ? "true" : "false",
+                               qemu.broken ? "true" : "false",
                                has(name, "holdfast") ? "false" : "true");
     }
     if (qemu.busy)
@@ -259,6 +261,59 @@ test_interrupted(void)
     end();
 }
 
+/* The source had given its images up, and QEMU took them again: the bitmap in the image is dropped
+ * if it may miss writes; what was on the stream is repaired where nobody else has the image, and
+ * dropped where the destination may have written to it. */
+static void
+test_given_up(void)
+{
+    static const struct {
+        guint flags;
+        const char *mapping;
+        gboolean broken;
+        const char *said;
+    } cases[] = {
+        {0, NO_MAPPING, FALSE, "end "},
+        {0, NO_MAPPING, TRUE, "-cp1 end "},
+        {0, MAPPING, FALSE, "-cp1 end "},
+        {VIR_MIGRATE_NON_SHARED_INC, MAPPING, FALSE, WHOLE("cp1") "end "},
+        {VIR_MIGRATE_NON_SHARED_INC, NO_MAPPING, FALSE, "end "},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Policy) policy = policy_default();
+        Migration *migration;
+
+        begin("failed", cases[i].mapping, "cp1");
+        qemu.broken = cases[i].broken;
+        migration =
+            migration_start(ROLE_SOURCE, NULL, world_domain(0), "guest0", policy, cases[i].flags);
+        migration_give_up(migration);
+        repair(cases[i].said);
+        /* It has them again. */
+        g_assert_false(migration_has_given_up(migration));
+        repair("");
+        world_drop(migration);
+        end();
+    }
+}
+
+/* The guard goes with the migration. */
+static void
+test_guarded(void)
+{
+    g_autoptr(Policy) policy = policy_default();
+    Migration *migration;
+
+    begin("cancelled", NO_MAPPING, "cp1 holdfast-guard");
+    migration = migration_start(ROLE_SOURCE, NULL, world_domain(0), "guest0", policy, 0);
+    migration_set_guarded(migration, TRUE);
+    repair("-holdfast-guard end ");
+    assert_bitmaps("cp1");
+    world_drop(migration);
+    end();
+}
+
 static void
 test_all(void)
 {
@@ -284,6 +339,8 @@ main(int argc, char **argv)
     g_test_add_func("/bitmaps/busy", test_busy);
     g_test_add_func("/bitmaps/failures", test_failures);
     g_test_add_func("/bitmaps/interrupted", test_interrupted);
+    g_test_add_func("/bitmaps/given-up", test_given_up);
+    g_test_add_func("/bitmaps/guarded", test_guarded);
     g_test_add_func("/bitmaps/all", test_all);
     return g_test_run();
 }

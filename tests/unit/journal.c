@@ -32,6 +32,8 @@ static const JournalRecord sample = {
     .flags = 0x8000805b,
     .undefine = TRUE,
     .kept = TRUE,
+    .given_up = TRUE,
+    .guarded = TRUE,
     .policy = (char *)"<holdfast:migration xmlns:holdfast=\"urn:holdfast:migration:1\">\n"
                       "</holdfast:migration>\n",
     .memory =
@@ -83,6 +85,8 @@ test_round_trip(void)
     g_assert_cmpuint(record.flags, ==, sample.flags);
     g_assert_cmpint(record.undefine, ==, sample.undefine);
     g_assert_cmpint(record.kept, ==, sample.kept);
+    g_assert_cmpint(record.given_up, ==, sample.given_up);
+    g_assert_cmpint(record.guarded, ==, sample.guarded);
     g_assert_cmpint(record.memory.state, ==, sample.memory.state);
     g_assert_cmpint(record.memory.reason, ==, sample.memory.reason);
     g_assert_cmpint(record.memory.wanted, ==, sample.memory.wanted);
@@ -162,9 +166,9 @@ test_damaged(void)
             continue;
         for (guint j = 0; j <= G_N_ELEMENTS(junk); j++) {
             static const char *const later[] = {
-                "secret",     "names",   "listen-host", "armed-host", "running",
-                "armed-port", "started", "untold",      "unsettled",  "peer-boot",
-                "ending",     "to-stop", "kept",        NULL};
+                "secret",  "names",    "listen-host", "armed-host", "running", "armed-port",
+                "started", "untold",   "unsettled",   "peer-boot",  "ending",  "to-stop",
+                "kept",    "given-up", "guarded",     NULL};
             g_autoptr(GString) bad = g_string_new(NULL);
             g_autoptr(GError) error = NULL;
             JournalRecord record;

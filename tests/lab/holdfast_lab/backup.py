@@ -6,6 +6,7 @@ import os
 
 from .wait import wait
 
+DISK_BYTES = 64 << 20
 BACKUP = """\
 <domainbackup mode='push'>
   {incremental}
@@ -72,6 +73,14 @@ class Backups:
         result, _ = self._begin(host, None, since, False)
         assert not result.ok, "an incremental backup was begun that was to be refused"
         return result.stderr
+
+    def assert_incremental_is_right(self, host, since):
+        """With the full backup it is the disk, and it is not the whole of it."""
+        host.virsh("suspend", str(self.guest))
+        path = self.incremental(host, since)
+        self.assert_equals_disk(path, host)
+        assert 0 < self.copied_bytes(self.lab, path) < DISK_BYTES, "not an incremental backup"
+        host.virsh("resume", str(self.guest))
 
     @staticmethod
     def copied_bytes(lab, path):

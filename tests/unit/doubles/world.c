@@ -13,6 +13,7 @@
 #include "stock/error.h"
 #include "stock/hooks.h"
 #include "stock/qmp.h"
+#include "stock/symbols.h"
 #include "stock/table.h"
 
 #define DOMAINS    4
@@ -27,6 +28,8 @@ static struct {
     unsigned char uuids[DOMAINS][VIR_UUID_BUFLEN];
     HooksMigrationFn listener;
     gpointer listener_data;
+    HooksContinueFn continue_listener;
+    gpointer continue_data;
     gint confirms; /* atomic */
 
     GMutex lock;
@@ -294,6 +297,13 @@ qmp_job_end(QmpJob *job)
 {
 }
 
+gboolean
+qmp_error_is_gone(const GError *error)
+{
+    return g_error_matches(error, QMP_ERROR, QMP_ERROR_GONE) ||
+           g_error_matches(error, QMP_ERROR, QMP_ERROR_INACTIVE);
+}
+
 /* Of answers as the tests write them: "member": "text", without anything to unquote. */
 char *
 qmp_reply_string(const char *reply, const char *member)
@@ -388,6 +398,29 @@ hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque)
 }
 
 void
+hooks_set_continue_listener(HooksContinueFn fn, gpointer opaque)
+{
+    world.continue_listener = fn;
+    world.continue_data = opaque;
+}
+
+/* The one that asks is QEMU's monitor here. */
+char *
+hooks_ask(gpointer monitor, const char *json, GError **error)
+{
+    return send(monitor, json, NULL, error);
+}
+
+void
+world_migrate_continue(guint domain)
+{
+    virDomainPtr dom = virDomainLookupByUUID(world.connection, world_domain(domain));
+
+    world.continue_listener(world_domain(domain), dom, world.continue_data);
+    virDomainFree(dom);
+}
+
+void
 world_migration_event(guint domain, const char *status)
 {
     world.listener(world_domain(domain), status, world.listener_data);
@@ -467,6 +500,7 @@ nothing(gpointer unused)
 void
 world_start(void)
 {
+    g_assert_true(symbols_load(NULL, NULL));
     /* Shared by all tests: the test driver keeps what it made until the process ends. */
     if (!world.connection) {
         world.connection = virConnectOpen("test:///default");
