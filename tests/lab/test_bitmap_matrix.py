@@ -6,6 +6,7 @@ import json
 import pytest
 
 from holdfast_lab import late, wait
+from holdfast_lab.backup import NODE
 from holdfast_lab.bitmap_cells import CHECKPOINT, Scenario
 from holdfast_lab.bitmap_matrix import CELLS, EXACT, LIVES_AT_A, LOST, REFUSED, SUPERSET, WRONG
 from holdfast_lab.process import CommandFailed
@@ -95,11 +96,10 @@ def test_each_worth_is_told_from_the_others(late_lab):
     lab.a.virsh("suspend", "guest")
     assert scenario.worth(lab.a) == (EXACT, "")
     # Zeroes where there were none but zeroes.
-    lab.a.virsh("qemu-monitor-command", "guest", "--hmp",
-                'qemu-io -d libvirt-1-format "write -q -P 0 12M 64k"')
+    scenario.backups.write(lab.a, "write -q -P 0 12M 64k")
     assert scenario.worth(lab.a) == (SUPERSET, "")
     bitmap = json.dumps({"execute": "block-dirty-bitmap-clear", "arguments": {
-        "node": "libvirt-1-format", "name": CHECKPOINT}})
+        "node": NODE, "name": CHECKPOINT}})
     lab.a.virsh("qemu-monitor-command", "guest", bitmap)
     assert scenario.worth(lab.a) == (WRONG, "")
     lab.a.virsh("qemu-monitor-command", "guest", bitmap.replace("-clear", "-remove"))

@@ -104,8 +104,7 @@ def test_a_persons_word_that_comes_too_early(lab):
         assert [node["node-name"] for node in nodes(lab.a) if node["active"]] == []
     assert "guest.qcow2 is in use" in refused.stderr, refused
     # Beyond what the guest has ever written, so that the image grows.
-    lab.b.virsh("qemu-monitor-command", "guest", "--hmp",
-                'qemu-io -d libvirt-1-format "write -q -P 77 48M 1M"')
+    backups.write(lab.b, "write -q -P 77 48M 1M")
     guest.wait_heartbeat(lab.b)
     lab.b.qemu().kill()
     lab.a.virsh("resume", "guest")
@@ -118,8 +117,7 @@ def test_from_a_destination_that_ended_in_order(lab):
     """It has stored the bitmap, with what it has written."""
     guest, backups = start(lab, 'guard="on"')
     migration = leave_to_a_destination_that_runs(lab)
-    lab.b.virsh("qemu-monitor-command", "guest", "--hmp",
-                'qemu-io -d libvirt-1-format "write -q -P 77 48M 1M"')
+    backups.write(lab.b, "write -q -P 77 48M 1M")
     guest.wait_heartbeat(lab.b)
     lab.b.qemu().kill(signal.SIGTERM)
     lab.a.virsh("resume", "guest")

@@ -19,6 +19,8 @@ BACKUP = """\
 </domainbackup>
 """
 CLUSTER = 1 << 16  # of qcow2, and the granularity of libvirt's bitmaps on it
+NODE = "libvirt-1-format"  # what libvirt calls the one disk's format layer
+DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend"
 CHECKPOINT = "<domaincheckpoint><name>{name}</name></domaincheckpoint>\n"
 
 
@@ -81,6 +83,12 @@ class Backups:
         self.assert_equals_disk(path, host)
         assert 0 < self.copied_bytes(self.lab, path) < DISK_BYTES, "not an incremental backup"
         host.virsh("resume", str(self.guest))
+
+    def write(self, host, command):
+        """Writes to the disk behind the guest's back, as `qemu-io` says; QEMU runs there."""
+        said = host.virsh("qemu-monitor-command", str(self.guest), "--hmp",
+                          f'qemu-io -d {DEVICE} "{command}"').stdout
+        assert not said.strip(), said  # errors, too, are only said
 
     @staticmethod
     def copied_bytes(lab, path):
