@@ -31,6 +31,7 @@ class Scenario:
     def pause(self, flag, **options):
         migration = self.lab.postcopy(self.lab.a, self.lab.b, flag, *FLAGS, bandwidth=400,
                                       postcopy_bandwidth=1, **options)
+        self.guest.wait_heartbeat(self.lab.b)  # or the source may leave the outage to TCP
         self.lab.net.cut("all")
         migration.wait_status("postcopy-paused", timeout=30)
         return migration
