@@ -20,7 +20,9 @@ class Scenario:
 
     def __init__(self, lab):
         self.lab = lab
-        self.guest = lab.guest(own_disks=True, disk_format="qcow2", disk_size=SIZE).start(lab.a)
+        # It writes fast enough that an outage finds memory that has yet to be sent.
+        self.guest = lab.guest(own_disks=True, disk_format="qcow2", disk_size=SIZE,
+                               rate=24000).start(lab.a)
         self.backups = Backups(lab, self.guest)
         self.backups.full(lab.a, "monday")
         # Beyond what the witness writes, so that the two bitmaps are not alike.
