@@ -234,6 +234,15 @@ command_break(Migration *migration)
           NULL);
 }
 
+/* The channel was shut down before, by us or by the other host; QEMU has made a note of the error
+ * all the same, and pauses by it (qmp_migrate_pause(), migration/migration.c, and
+ * qemu_file_shutdown(), migration/qemu-file.c, 10.0). */
+static gboolean
+pauses_all_the_same(const GError *error)
+{
+    return strstr(error->message, "Failed to pause source migration") != NULL;
+}
+
 static void
 run_pause(Command *command)
 {
@@ -257,7 +266,7 @@ run_pause(Command *command)
         return;
     }
     reply = qmp_oob(migration, "migrate-pause", NULL, &error);
-    if (reply)
+    if (reply || pauses_all_the_same(error))
         return;
     g_clear_pointer(&status, status_unref);
     status = migration_get_status(migration);

@@ -13,12 +13,14 @@
 
 #include "doubles/world.h"
 #include "run/migration-priv.h"
+#include "stock/qmp.h"
 
 static struct {
     Migration *migration;
     GMutex lock;
     GCond changed;
     gboolean blocked; /* commands that go in-band are not answered */
+    gboolean shut;    /* the channel is gone already when it is told to pause */
     guint at_work;    /* of those */
     GString *said;    /* the commands, in the order in which they came */
 } qemu;
@@ -39,6 +41,14 @@ on_command(const char *domain, const char *command, const char *arguments, GErro
         qemu.at_work--;
     }
     g_mutex_unlock(&qemu.lock);
+    if (qemu.shut && g_str_equal(command, "migrate-pause")) {
+        g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND,
+                    "GenericError: Failed to pause source migration");
+        return NULL;
+    }
+    if (g_str_equal(command, "{\"execute\":\"query-migrate\"}"))
+        return g_strdup("{\"return\": {\"status\": \"postcopy-active\", "
+                        "\"ram\": {\"remaining\": 1000000000}}}");
     return g_strdup("{\"return\": {}}");
 }
 
@@ -51,6 +61,19 @@ wait_said(const char *expected)
     while (!g_str_equal(qemu.said->str, expected)) {
         if (!g_cond_wait_until(&qemu.changed, &qemu.lock, end))
             g_error("said '%s' in place of '%s'", qemu.said->str, expected);
+    }
+    g_mutex_unlock(&qemu.lock);
+}
+
+static void
+wait_said_last(const char *expected)
+{
+    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    g_mutex_lock(&qemu.lock);
+    while (!g_str_has_suffix(qemu.said->str, expected)) {
+        if (!g_cond_wait_until(&qemu.changed, &qemu.lock, end))
+            g_error("said '%s', and not '%s' in the end", qemu.said->str, expected);
     }
     g_mutex_unlock(&qemu.lock);
 }
@@ -124,6 +147,27 @@ test_blocked(void)
     wait_said("49201 migrate-pause ");
     set_blocked(FALSE);
     wait_said("49201 migrate-pause 49203 ");
+    end();
+}
+
+/* What comes of a channel that is gone when QEMU is told to pause is the person's pause. */
+static void
+test_shut_before_a_pause(void)
+{
+    g_autoptr(Status) status = NULL;
+
+    begin();
+    set_blocked(FALSE);
+    world_settle();
+    migration_tell(qemu.migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+    qemu.shut = TRUE;
+    migration_tell(qemu.migration, EVENT_PAUSE_REQUESTED, 1, NULL);
+    wait_said_last("migrate-pause ");
+    world_settle();
+    migration_tell(qemu.migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+    status = migration_get_status(qemu.migration);
+    g_assert_cmpint(status->reason, ==, REASON_OPERATOR);
+    qemu.shut = FALSE;
     end();
 }
 
@@ -298,6 +342,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/command/blocked", test_blocked);
+    g_test_add_func("/command/shut-before-a-pause", test_shut_before_a_pause);
     g_test_add_func("/command/dropped", test_dropped);
     g_test_add_func("/command/hastened", test_hastened);
     g_test_add_func("/command/hastened-too-late", test_hastened_too_late);
