@@ -37,6 +37,9 @@ def test_a_short_outage(lab, guest, p2p):
     guest.witness_ok(lab.b)
 
 
+@pytest.mark.daemon_may_say(
+    r"qemu_peek_byte: Assertion", reason="QEMU 10.0's destination, which has failed and is given up, "
+    "reads on from a channel that it has let go of by then")
 @pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
 def test_a_channel_that_is_reset(lab, guest, p2p):
     """Nothing can keep this guest's migration; but nobody waits for a destination that has failed."""
