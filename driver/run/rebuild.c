@@ -316,7 +316,7 @@ settle(Migration *migration, virDomainPtr dom, const unsigned char *uuid, gboole
     }
     if (restarted)
         scratch_clean(job, dom, sight.nodes);
-    if (restarted && !rebuild_has_trackers(sight.view))
+    if (sight.mapping->len == 0 || (restarted && !rebuild_has_trackers(sight.view)))
         return;
     if (count_missing(&sight) == 0) {
         g_autoptr(GArray) gaps = decide_all(&sight, NULL);

@@ -22,7 +22,9 @@ def remaining(host):
 def sent(request, lab, guest):
     """A migration of which the source has sent all, and the destination's QEMU is stopped."""
     migration = lab.postcopy(lab.a, lab.b, p2p=request.param)
-    wait(lambda: remaining(lab.a) < 2 << 20, 60, "the last pages")
+    wait(lambda: remaining(lab.a) < 6 << 20, 60, "the last pages")
+    lab.a.virsh("migrate-setspeed", "guest", "1", "--postcopy")
+    wait(lambda: remaining(lab.a) < 2 << 20, 60, "the very last pages")
     qemu = lab.b.qemu()
     qemu.stop()
     wait(lambda: remaining(lab.a) == 0, 60, "nothing to remain")

@@ -14,11 +14,12 @@ MANUAL = """
 """
 
 
-def has_channel(host):
-    """Whether QEMU there, the destination's, has a connection of the migration."""
+def unread(host):
+    """For each connection of the migration that QEMU there, the destination's, has: how many bytes
+    it has yet to read."""
     listing = host.run("ss", "-Htn", "state", "established").stdout
-    ports = [int(line.split()[2].rpartition(":")[2]) for line in listing.splitlines()]
-    return any(FIRST_DATA_PORT <= port <= LAST_DATA_PORT for port in ports)
+    return [int(waiting) for waiting, _, local, _ in map(str.split, listing.splitlines())
+            if FIRST_DATA_PORT <= int(local.rpartition(":")[2]) <= LAST_DATA_PORT]
 
 
 def knows_of_postcopy(host):
@@ -34,10 +35,12 @@ def test_a_channel_that_is_reset(lab, p2p):
     migration.wait_status("active", hosts=[lab.b])
     lab.b.daemon.stop()
     wait(lambda: knows_of_postcopy(lab.a), 60, "the switchover on a")
+    # or QEMU there, which has not read all of the guest's state, would fail
+    wait(lambda: unread(lab.b) and not any(unread(lab.b)), 30, "QEMU on b to have read all")
     # b hears of it first, by the answer to its acknowledgements, and a then by that to its data.
     lab.net.cut("all", "reset", port=DATA_PORTS, at=lab.a)
     migration.wait_status("postcopy-paused", hosts=[lab.a], timeout=30)
-    wait(lambda: not has_channel(lab.b), 30, "the channel to end on b")
+    wait(lambda: not unread(lab.b), 30, "the channel to end on b")
     lab.net.restore()
     lab.b.daemon.cont()
     migration.fail(60)
