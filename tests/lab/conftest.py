@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+import zlib
 
 import pytest
 
@@ -21,11 +22,28 @@ def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="the scenarios of not_each_time, too")
 
 
+DRIVER = re.compile(r"(?<![a-z])(p2p|client)(?![a-z])")
+
+
+def find_twins(items):
+    """Of each scenario that is there peer-to-peer and driven by the client one of the two: the same
+    engine goes through them. Which one is a matter of its name, so that it is always the same."""
+    by_scenario = {}
+    for item in items:
+        by_scenario.setdefault(DRIVER.sub("*", item.nodeid), []).append(item)
+    return [pair[zlib.crc32(name.encode()) % 2]
+            for name, pair in by_scenario.items() if len(pair) == 2]
+
+
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("all"):
-        left = [item for item in items if item.get_closest_marker("not_each_time")]
-        items[:] = [item for item in items if item not in left]
-        config.hook.pytest_deselected(items=left)
+    if config.getoption("all"):
+        return
+    left = [item for item in items if item.get_closest_marker("not_each_time")]
+    # Who names scenarios gets those.
+    if not config.getoption("keyword") and not any("::" in arg for arg in config.args):
+        left += find_twins([item for item in items if item not in left])
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
 
 
 def pytest_configure(config):

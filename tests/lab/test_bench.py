@@ -4,6 +4,8 @@ import json
 import os
 import sys
 
+import pytest
+
 from holdfast_lab import process
 from holdfast_lab.lab import default_prefix
 
@@ -11,6 +13,7 @@ BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bench.py")
 BUILD = os.path.dirname(os.environ.get("HOLDFAST_MODULE_DIR", ""))
 
 
+@pytest.mark.not_each_time
 def test_quick(tmp_path):
     file = tmp_path / "figures.json"
     done = process.run([sys.executable, BENCH, "--quick", "--json", str(file)], timeout=400, env={

@@ -203,6 +203,7 @@ def test_after_a_restart(lab):
     assert_backup_is_right(lab, backups, lab.b, "monday")
 
 
+@pytest.mark.not_each_time
 def test_nobody_takes_them(lab):
     """The destination's Holdfast cannot be asked. The migration ends well all the same."""
     guest, _ = begin_chain(lab)
@@ -232,6 +233,7 @@ def test_to_a_host_without_holdfast(kept_lab):
         assert said(lab.a, f"checkpoint {name}: left-behind: the destination has no Holdfast", since)
 
 
+@pytest.mark.not_each_time
 def test_hundreds(lab):
     guest = lab.guest(disk_format="qcow2").start(lab.a)
     names = [f"checkpoint-{n}" for n in range(300)]

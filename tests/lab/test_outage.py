@@ -14,7 +14,9 @@ def last(lab, since, seconds):
 
 
 @pytest.mark.parametrize(
-    "seconds, p2p", [(5, True), (5, False), (40, True)], ids=["5s-p2p", "5s-client", "40s-p2p"]
+    "seconds, p2p",
+    [(5, True), (5, False), pytest.param(40, True, marks=pytest.mark.not_each_time)],
+    ids=["5s-p2p", "5s-client", "40s-p2p"]
 )
 def test_a_silent_outage(lab, guest, seconds, p2p):
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent", p2p=p2p)
