@@ -30,6 +30,10 @@ on_command(const char *domain, const char *command, const char *arguments, GErro
 {
     const char *port = strstr(command, "tcp:10.0.0.1:");
 
+    /* Not told: there are as many as it takes. */
+    if (g_str_equal(command, "{\"execute\":\"query-migrate\"}"))
+        return g_strdup("{\"return\": {\"status\": \"postcopy-active\", "
+                        "\"ram\": {\"remaining\": 1000000000}}}");
     g_mutex_lock(&qemu.lock);
     g_string_append_printf(qemu.said, "%.*s ", (int)(port ? 5 : strlen(command)),
                            port ? port + strlen("tcp:10.0.0.1:") : command);
@@ -46,9 +50,6 @@ on_command(const char *domain, const char *command, const char *arguments, GErro
                     "GenericError: Failed to pause source migration");
         return NULL;
     }
-    if (g_str_equal(command, "{\"execute\":\"query-migrate\"}"))
-        return g_strdup("{\"return\": {\"status\": \"postcopy-active\", "
-                        "\"ram\": {\"remaining\": 1000000000}}}");
     return g_strdup("{\"return\": {}}");
 }
 
@@ -61,19 +62,6 @@ wait_said(const char *expected)
     while (!g_str_equal(qemu.said->str, expected)) {
         if (!g_cond_wait_until(&qemu.changed, &qemu.lock, end))
             g_error("said '%s' in place of '%s'", qemu.said->str, expected);
-    }
-    g_mutex_unlock(&qemu.lock);
-}
-
-static void
-wait_said_last(const char *expected)
-{
-    gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
-
-    g_mutex_lock(&qemu.lock);
-    while (!g_str_has_suffix(qemu.said->str, expected)) {
-        if (!g_cond_wait_until(&qemu.changed, &qemu.lock, end))
-            g_error("said '%s', and not '%s' in the end", qemu.said->str, expected);
     }
     g_mutex_unlock(&qemu.lock);
 }
@@ -162,7 +150,7 @@ test_shut_before_a_pause(void)
     migration_tell(qemu.migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
     qemu.shut = TRUE;
     migration_tell(qemu.migration, EVENT_PAUSE_REQUESTED, 1, NULL);
-    wait_said_last("migrate-pause ");
+    wait_said("49201 migrate-pause ");
     world_settle();
     migration_tell(qemu.migration, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
     status = migration_get_status(qemu.migration);
