@@ -177,10 +177,10 @@ def ask(host, stats, flags, named):
                                                     flags)
         else:
             here = connection.lookupByName("guest").UUID()
-            # Our group alone tells of those too that have left, as other tests' guests have.
+            # Our group tells of those too that have left, as guests of other tests have.
             records = [(domain, record) for domain, record
                        in connection.getAllDomainStats(stats, flags)
-                       if stats != HOLDFAST or domain.UUID() == here]
+                       if not stats & HOLDFAST or domain.UUID() == here]
         assert [domain.name() for domain, _ in records] == ["guest"]
         return set(records[0][1])
     except libvirt.libvirtError as error:
