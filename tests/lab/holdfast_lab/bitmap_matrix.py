@@ -75,7 +75,7 @@ ROWS = [
     ("daemon-killed", "pre-switchover", BOTH, LIVES_AT_A, EXACT, EXACT),
     ("daemon-killed", "device", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
     ("daemon-killed", "arrived", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
-    ("daemon-killed", "arrived", (POSTCOPY,), LOST, EXACT, REFUSED),
+    ("daemon-killed", "arrived", (POSTCOPY,), LIVES_AT_B, EXACT, EXACT),
     ("daemon-killed", "running", BOTH, LIVES_AT_B, EXACT, EXACT),
     ("daemon-killed", "written", BOTH, LIVES_AT_B, EXACT, EXACT),
     ("network-cut", "precopy", BOTH, LIVES_AT_A, EXACT, EXACT),
