@@ -10,6 +10,8 @@
 #include <libxml/parser.h>
 #include <libxml/tree.h>
 
+#include "util/xml.h"
+
 #define NODE_PREFIX "libvirt-"
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
@@ -24,32 +26,12 @@ disk_free(gpointer opaque)
     g_free(disk);
 }
 
-static xmlNode *
-find_child(xmlNode *parent, const char *name)
-{
-    for (xmlNode *node = parent ? parent->children : NULL; node; node = node->next) {
-        if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, BAD_CAST name))
-            return node;
-    }
-    return NULL;
-}
-
-static char *
-get_attribute(xmlNode *node, const char *name)
-{
-    xmlChar *text = node ? xmlGetProp(node, BAD_CAST name) : NULL;
-    char *copy = g_strdup((const char *)text);
-
-    xmlFree(text);
-    return copy;
-}
-
 /* From the disk, or the image below it, downwards: an image and its <backingStore> look alike. */
 static void
 read_indexes(xmlNode *image, GArray *indexes)
 {
-    for (; image; image = find_child(image, "backingStore")) {
-        g_autofree char *text = get_attribute(find_child(image, "source"), "index");
+    for (; image; image = xml_find_child(image, "backingStore")) {
+        g_autofree char *text = xml_get_attribute(xml_find_child(image, "source"), "index");
         guint64 number;
 
         if (text && g_ascii_string_to_unsigned(text, 10, 1, G_MAXUINT, &number, NULL)) {
@@ -64,7 +46,7 @@ read_indexes(xmlNode *image, GArray *indexes)
 static Disk *
 read_disk(xmlNode *node)
 {
-    g_autofree char *target = get_attribute(find_child(node, "target"), "dev");
+    g_autofree char *target = xml_get_attribute(xml_find_child(node, "target"), "dev");
     Disk *disk;
 
     if (!target)
@@ -73,8 +55,8 @@ read_disk(xmlNode *node)
     disk->target = g_steal_pointer(&target);
     disk->indexes = g_array_new(FALSE, FALSE, sizeof(guint));
     read_indexes(node, disk->indexes);
-    disk->read_only = find_child(node, "readonly") != NULL;
-    disk->shareable = find_child(node, "shareable") != NULL;
+    disk->read_only = xml_find_child(node, "readonly") != NULL;
+    disk->shareable = xml_find_child(node, "shareable") != NULL;
     return disk;
 }
 
@@ -84,8 +66,8 @@ find_devices(xmlDoc *doc)
     xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
 
     if (root && xmlStrEqual(root->name, BAD_CAST "domstatus"))
-        root = find_child(root, "domain");
-    return find_child(root, "devices");
+        root = xml_find_child(root, "domain");
+    return xml_find_child(root, "devices");
 }
 
 GPtrArray *

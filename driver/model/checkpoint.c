@@ -9,6 +9,8 @@
 #include <libxml/tree.h>
 #include <string.h>
 
+#include "util/xml.h"
+
 #define ROOT "domaincheckpoint"
 
 typedef xmlDoc XmlDoc;
@@ -53,30 +55,10 @@ parse(const char *xml)
     return g_steal_pointer(&doc);
 }
 
-static xmlNode *
-find_child(xmlNode *parent, const char *name)
-{
-    for (xmlNode *node = parent ? parent->children : NULL; node; node = node->next) {
-        if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, BAD_CAST name))
-            return node;
-    }
-    return NULL;
-}
-
-static char *
-get_text(xmlNode *node)
-{
-    xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
-    char *copy = g_strdup((const char *)text);
-
-    xmlFree(text);
-    return copy;
-}
-
 static void
 remove_child(xmlNode *parent, const char *name)
 {
-    xmlNode *node = find_child(parent, name);
+    xmlNode *node = xml_find_child(parent, name);
 
     if (!node)
         return;
@@ -93,15 +75,15 @@ checkpoint_parse(const char *xml, GError **error)
 
     checkpoint->doc = parse(xml);
     root = checkpoint->doc ? xmlDocGetRootElement(checkpoint->doc) : NULL;
-    checkpoint->name = get_text(find_child(root, "name"));
+    checkpoint->name = xml_get_text(xml_find_child(root, "name"));
     if (!checkpoint->name || !*checkpoint->name) {
         g_set_error_literal(error, CHECKPOINT_ERROR, CHECKPOINT_ERROR_SYNTAX,
                             "this is no definition of a checkpoint");
         return NULL;
     }
-    created = get_text(find_child(root, "creationTime"));
+    created = xml_get_text(xml_find_child(root, "creationTime"));
     checkpoint->created_s = created ? g_ascii_strtoll(created, NULL, 10) : 0;
-    checkpoint->parent = get_text(find_child(find_child(root, "parent"), "name"));
+    checkpoint->parent = xml_get_text(xml_find_child(xml_find_child(root, "parent"), "name"));
     remove_child(root, "parent");
     remove_child(root, "domain");
     return g_steal_pointer(&checkpoint);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/xml.h"
+
 #define ROOT    "qemu-migration"
 #define ELEMENT "holdfast"
 
@@ -62,44 +64,11 @@ parse(const char *data, int length, GError **error)
     return g_steal_pointer(&doc);
 }
 
-static xmlNode *
-find_child(xmlNode *parent, const char *name)
-{
-    for (xmlNode *node = parent->children; node; node = node->next) {
-        if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, BAD_CAST name))
-            return node;
-    }
-    return NULL;
-}
-
-static char *
-take(xmlChar *text)
-{
-    char *copy = g_strdup((const char *)text);
-
-    xmlFree(text);
-    return copy;
-}
-
-static char *
-get_attribute(xmlNode *node, const char *name)
-{
-    return take(xmlGetNoNsProp(node, BAD_CAST name));
-}
-
-static char *
-get_text(xmlNode *root, const char *name)
-{
-    xmlNode *node = find_child(root, name);
-
-    return node ? take(xmlNodeGetContent(node)) : NULL;
-}
-
 static gboolean
 get_number(
     xmlNode *node, const char *name, guint64 min, guint64 max, guint64 *number, GError **error)
 {
-    g_autofree char *text = get_attribute(node, name);
+    g_autofree char *text = xml_get_attribute(node, name);
 
     if (!text || !g_ascii_string_to_unsigned(text, 10, min, max, number, NULL)) {
         g_set_error(error, COOKIE_ERROR, COOKIE_ERROR_INVALID,
@@ -130,7 +99,7 @@ read_addresses(xmlNode *recover, char ***addresses, GError **error)
         if (node->type != XML_ELEMENT_NODE || !xmlStrEqual(node->name, BAD_CAST "address") ||
             list->len == COOKIE_ADDRESSES_MAX)
             continue;
-        host = get_attribute(node, "host");
+        host = xml_get_attribute(node, "host");
         if (host)
             g_ptr_array_add(list, host);
         if (!is_address(host)) {
@@ -193,8 +162,8 @@ read_bitmaps(xmlNode *parent,
         if (node->type != XML_ELEMENT_NODE || !xmlStrEqual(node->name, BAD_CAST element) ||
             list->len == max)
             continue;
-        name = get_attribute(node, attribute);
-        own = disk ? g_strdup(disk) : get_attribute(node, "disk");
+        name = xml_get_attribute(node, attribute);
+        own = disk ? g_strdup(disk) : xml_get_attribute(node, "disk");
         if (name && own)
             g_ptr_array_add(list, cookie_bitmap_new(own, name));
     }
@@ -205,7 +174,7 @@ read_bitmaps(xmlNode *parent,
 static GPtrArray *
 read_stock_bitmaps(xmlNode *root)
 {
-    xmlNode *element = find_child(root, "blockDirtyBitmaps");
+    xmlNode *element = xml_find_child(root, "blockDirtyBitmaps");
     GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)cookie_bitmap_free);
 
     for (xmlNode *node = element ? element->children : NULL; node; node = node->next) {
@@ -213,7 +182,7 @@ read_stock_bitmaps(xmlNode *root)
 
         if (node->type != XML_ELEMENT_NODE || !xmlStrEqual(node->name, BAD_CAST "disk"))
             continue;
-        target = get_attribute(node, "target");
+        target = xml_get_attribute(node, "target");
         if (target)
             read_bitmaps(node, "bitmap", target, "name", G_MAXUINT, list);
     }
@@ -224,7 +193,7 @@ read_stock_bitmaps(xmlNode *root)
 static gboolean
 read_postcopy(xmlNode *element, CookiePostcopy *postcopy, GError **error)
 {
-    g_autofree char *word = get_attribute(element, "postcopy");
+    g_autofree char *word = xml_get_attribute(element, "postcopy");
 
     for (guint i = 0; i < COOKIE_POSTCOPY_LAST; i++) {
         if (g_str_equal(word ? word : "none", postcopy_words[i])) {
@@ -240,10 +209,10 @@ read_postcopy(xmlNode *element, CookiePostcopy *postcopy, GError **error)
 static gboolean
 read_element(xmlNode *element, Cookie *cookie, GError **error)
 {
-    xmlNode *recover = find_child(element, "recover");
-    g_autofree char *id = get_attribute(element, "id");
-    g_autofree char *text = get_attribute(element, "secret");
-    g_autofree char *boot = get_attribute(element, "boot");
+    xmlNode *recover = xml_find_child(element, "recover");
+    g_autofree char *id = xml_get_attribute(element, "id");
+    g_autofree char *text = xml_get_attribute(element, "secret");
+    g_autofree char *boot = xml_get_attribute(element, "boot");
     CookiePostcopy postcopy;
     Secret secret;
     guint64 version, oldest, port;
@@ -310,11 +279,11 @@ cookie_read(const char *data, int length, Cookie *cookie, GError **error)
     if (!doc)
         return FALSE;
     root = xmlDocGetRootElement(doc);
-    cookie->name = get_text(root, "name");
-    cookie->uuid = get_text(root, "uuid");
-    cookie->hostname = get_text(root, "hostname");
+    cookie->name = xml_get_text(xml_find_child(root, "name"));
+    cookie->uuid = xml_get_text(xml_find_child(root, "uuid"));
+    cookie->hostname = xml_get_text(xml_find_child(root, "hostname"));
     cookie->bitmaps = read_stock_bitmaps(root);
-    element = find_child(root, ELEMENT);
+    element = xml_find_child(root, ELEMENT);
     if (!element || read_element(element, cookie, error))
         return TRUE;
     cookie->recover_port = 0;
@@ -369,7 +338,7 @@ cookie_add(char **data, int *length, const Cookie *ours, GError **error)
     if (!doc)
         return FALSE;
     root = xmlDocGetRootElement(doc);
-    while ((old = find_child(root, ELEMENT))) {
+    while ((old = xml_find_child(root, ELEMENT))) {
         xmlUnlinkNode(old);
         xmlFreeNode(old);
     }

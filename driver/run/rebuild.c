@@ -20,7 +20,6 @@
 #include "run/host.h"
 #include "run/outcome.h"
 #include "run/scratch.h"
-#include "stock/domain.h"
 #include "stock/error.h"
 #include "util/uuid.h"
 
@@ -331,14 +330,6 @@ settle(Migration *migration, virDomainPtr dom, const unsigned char *uuid, gboole
     host_post(wait_source_cb, g_memdup2(uuid, UUID_BYTES));
 }
 
-static gboolean
-is_job_over(Migration *unused, gpointer dom)
-{
-    StockJob job = {0};
-
-    return !stock_domain_job(dom, &job) || job.async == STOCK_ASYNC_NONE;
-}
-
 void
 rebuild_settle_job(gpointer opaque, gpointer unused)
 {
@@ -352,7 +343,7 @@ rebuild_settle_job(gpointer opaque, gpointer unused)
           (VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC)))
         return;
     dom = find_domain(uuid);
-    if (dom && migration_poll(NULL, is_job_over, dom) && migration_poll(NULL, try_claim, uuid)) {
+    if (dom && outcome_wait_job(dom) && migration_poll(NULL, try_claim, uuid)) {
         settle(migration, dom, uuid, FALSE);
         release(uuid);
     }
@@ -510,8 +501,7 @@ rebuild_take(const unsigned char *uuid, GBytes *body, GBytes **reply, GError **e
     if (halves && !dom) {
         g_set_error_literal(error, QMP_ERROR, QMP_ERROR_GONE,
                             _("the domain is not on the destination any more"));
-    } else if (dom && (!migration_poll(NULL, is_job_over, dom) ||
-                       !migration_poll(NULL, try_claim, claim))) {
+    } else if (dom && (!outcome_wait_job(dom) || !migration_poll(NULL, try_claim, claim))) {
         set_busy_error(error);
     } else if (dom) {
         done = take(migration, dom, halves, error);
