@@ -169,6 +169,10 @@ def kept_lab(kept_labs):
     yield as_new
     for one in used:
         in_use.remove(one)
+        try:
+            one.rest()
+        except Exception:  # whatever the test has done to it
+            spoilt.add(one)
     check_memory(used)
 
 

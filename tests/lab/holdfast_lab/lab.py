@@ -182,14 +182,18 @@ class Lab:
                       tuple(each.name for each in self.hosts), self.daemon, self.keep_after_exit)
         self.up()
 
-    def reset(self):
-        """For the next test: networks whole, daemons alive, no domain, no command running."""
+    def rest(self):
+        """After a test: no command and no QEMU go on that would take the processors from others."""
         for each in self.backgrounds:
             each.close()
         self.backgrounds = []
         self.net.restore()
         for each in self.hosts:
             each.kill_qemus()
+
+    def reset(self):
+        """For the next test: networks whole, daemons alive, no domain, no command running."""
+        self.rest()
         for each in self.hosts:
             each.reset()
         self._following.set()
