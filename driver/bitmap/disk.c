@@ -123,6 +123,14 @@ disk_find_node(const GPtrArray *disks, const char *node)
     return NULL;
 }
 
+const char *
+disk_name_node(const GPtrArray *disks, const char *node)
+{
+    const Disk *disk = disks ? disk_find_node(disks, node) : NULL;
+
+    return disk ? disk->target : node;
+}
+
 gboolean
 disk_has_on_top(const Disk *disk, const char *node)
 {

@@ -33,5 +33,9 @@ GPtrArray *disk_parse_all(const char *xml);
 /** The disk whose image, or one below it, is the node, borrowed; NULL if there is none. */
 const Disk *disk_find_node(const GPtrArray *disks, const char *node);
 
+/** What a person calls the disk that has a node, "vda", borrowed; @node itself where that is not
+ * known. @disks: (nullable) */
+const char *disk_name_node(const GPtrArray *disks, const char *node);
+
 /** Whether the node is of the disk's own image, rather than of one below. */
 gboolean disk_has_on_top(const Disk *disk, const char *node);

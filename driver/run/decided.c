@@ -5,6 +5,8 @@
  */
 #include "run/decided.h"
 
+#include "run/disks.h"
+
 static void
 tell(Migration *migration,
      virDomainPtr dom,
@@ -21,6 +23,18 @@ tell(Migration *migration,
         verdict_unref(verdict);
 }
 
+/* A migration that a daemon before this one had has left a domain that runs here. */
+static char *
+name_disk(Migration *migration, virDomainPtr dom, const char *node)
+{
+    g_autoptr(GPtrArray) disks = NULL;
+
+    if (migration)
+        return migration_name_disk(migration, node);
+    disks = disks_read(virDomainGetName(dom));
+    return g_strdup(disk_name_node(disks, node));
+}
+
 void
 decided_tell(Migration *migration,
              virDomainPtr dom,
@@ -29,7 +43,7 @@ decided_tell(Migration *migration,
              BitmapDecision decision,
              const char *reason)
 {
-    g_autofree char *disk = migration ? migration_name_disk(migration, node) : g_strdup(node);
+    g_autofree char *disk = name_disk(migration, dom, node);
     gboolean named = !g_str_equal(disk, node);
     g_autofree char *what = g_strdup_printf("%s%sdirty bitmap %s on %s", named ? disk : "",
                                             named ? ": " : "", bitmap, node);

@@ -313,12 +313,10 @@ migration_learn_disks(Migration *migration)
 char *
 migration_name_disk(Migration *migration, const char *node)
 {
-    const Disk *disk;
     char *name;
 
     g_mutex_lock(&registry.lock);
-    disk = migration->disks ? disk_find_node(migration->disks, node) : NULL;
-    name = g_strdup(disk ? disk->target : node);
+    name = g_strdup(disk_name_node(migration->disks, node));
     g_mutex_unlock(&registry.lock);
     return name;
 }

@@ -122,7 +122,6 @@ take_up(Migration *migration, virConnectPtr connection)
     pid_t pid = 0;
     EventType type;
 
-    migration_learn_disks(migration);
     /* It is over, and the destination is still to be told, or the guest here to be dealt with. */
     if (migration_state_is_terminal(status->state)) {
         migration_post(migration, EVENT_RESTORED, 0, NULL);
@@ -456,6 +455,7 @@ restore_one(JournalRecord *record, gpointer opaque)
     if (!migration)
         return;
     migration_set_channel(migration, find_process(record), 0);
+    migration_learn_disks(migration);
     g_ptr_array_add(opaque, g_steal_pointer(&migration));
 }
 

@@ -50,6 +50,9 @@ test_nodes(void)
 
         g_test_message("%s", cases[i].node);
         g_assert_cmpstr(disk ? disk->target : NULL, ==, cases[i].target);
+        g_assert_cmpstr(disk_name_node(disks, cases[i].node), ==,
+                        cases[i].target ? cases[i].target : cases[i].node);
+        g_assert_cmpstr(disk_name_node(NULL, cases[i].node), ==, cases[i].node);
         if (disk)
             g_assert_cmpint(disk_has_on_top(disk, cases[i].node), ==, cases[i].on_top);
     }
