@@ -76,6 +76,43 @@ host_run(GFunc fn, gpointer opaque)
     g_thread_pool_push(host.pool, job, NULL);
 }
 
+typedef struct {
+    GFunc fn;
+    gpointer opaque;
+    GDestroyNotify notify; /* NULL: @opaque is the job's */
+} Later;
+
+static gboolean
+later_cb(gpointer data)
+{
+    Later *later = data;
+
+    later->notify = NULL;
+    host_run(later->fn, later->opaque);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+later_free(gpointer data)
+{
+    Later *later = data;
+
+    if (later->notify)
+        later->notify(later->opaque);
+    g_free(later);
+}
+
+void
+host_run_later(guint delay_ms, GFunc fn, gpointer opaque, GDestroyNotify notify)
+{
+    g_autoptr(GSource) source = g_timeout_source_new(delay_ms);
+    Later *later = g_new(Later, 1);
+
+    *later = (Later){fn, opaque, notify};
+    g_source_set_callback(source, later_cb, later, later_free);
+    g_source_attach(source, host.context);
+}
+
 gboolean
 host_is_running(void)
 {

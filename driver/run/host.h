@@ -54,6 +54,15 @@ void host_post(GSourceFunc fn, gpointer opaque);
 void host_run(GFunc fn, gpointer opaque);
 
 /**
+ * host_run_later: as host_run(), when @delay_ms have passed
+ * @opaque: @fn's from then on
+ * @notify: frees @opaque where @fn is never run, because the engine ends before
+ *
+ * Waits on no thread. Any thread.
+ */
+void host_run_later(guint delay_ms, GFunc fn, gpointer opaque, GDestroyNotify notify);
+
+/**
  * host_connect: our own connection to this daemon, made when it is first wanted
  *
  * A reference, or NULL with the thread's libvirt error set. May block; not on the engine thread.

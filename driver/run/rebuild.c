@@ -281,23 +281,6 @@ give_up_job(gpointer uuid, gpointer unused)
     g_free(uuid);
 }
 
-static gboolean
-late_cb(gpointer uuid)
-{
-    host_run(give_up_job, g_memdup2(uuid, UUID_BYTES));
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean
-wait_source_cb(gpointer uuid)
-{
-    g_autoptr(GSource) source = g_timeout_source_new(GIVE_UP_MS);
-
-    g_source_set_callback(source, late_cb, uuid, g_free);
-    g_source_attach(source, g_main_context_get_thread_default());
-    return G_SOURCE_REMOVE;
-}
-
 /* --- it has arrived --- */
 
 /* In a claim. @restarted: by a daemon before this one; then only what that has left is ours. */
@@ -327,7 +310,7 @@ settle(Migration *migration, virDomainPtr dom, const unsigned char *uuid, gboole
     g_message("domain %s: a pause has cut %u dirty bitmaps off on their way; the source is waited "
               "for, to rebuild them",
               virDomainGetName(dom), count_missing(&sight));
-    host_post(wait_source_cb, g_memdup2(uuid, UUID_BYTES));
+    host_run_later(GIVE_UP_MS, give_up_job, g_memdup2(uuid, UUID_BYTES), g_free);
 }
 
 void

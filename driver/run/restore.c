@@ -342,32 +342,14 @@ judge_kept(Migration *migration)
     return judged;
 }
 
-static gboolean judge_later_cb(gpointer opaque);
-
 static void
 judge_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
 
     if (!judge_kept(migration) && !migration_is_released())
-        host_post(judge_later_cb, g_steal_pointer(&migration));
-}
-
-static gboolean
-judge_again_cb(gpointer opaque)
-{
-    host_run(judge_job, opaque);
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean
-judge_later_cb(gpointer opaque)
-{
-    g_autoptr(GSource) source = g_timeout_source_new(JUDGE_AGAIN_MS);
-
-    g_source_set_callback(source, judge_again_cb, opaque, NULL);
-    g_source_attach(source, g_main_context_get_thread_default());
-    return G_SOURCE_REMOVE;
+        host_run_later(JUDGE_AGAIN_MS, judge_job, g_steal_pointer(&migration),
+                       (GDestroyNotify)migration_unref);
 }
 
 /* --- what the journal knows --- */

@@ -250,6 +250,18 @@ assert_told(Fixture *f, const char *expected)
     g_assert_cmpstr(told->str, ==, expected);
 }
 
+/* The source never comes. */
+static void
+test_give_up(Fixture *f, gconstpointer unused)
+{
+    qemu.bitmaps = "monday holdfast-tracker";
+    rebuild_settle_job(migration_ref(f->migration), NULL);
+    assert_told(f, "");
+    world_pass_time();
+    g_assert_cmpstr(qemu.said->str, ==, "block-dirty-bitmap-remove migrate-set-parameters ");
+    assert_told(f, "monday:nothing tuesday:drop ");
+}
+
 static void
 assert_taken(guint64 size)
 {
@@ -306,6 +318,18 @@ test_other_disk(Fixture *f, gconstpointer unused)
     assert_told(f, "monday:nothing tuesday:drop ");
 }
 
+/* It came in time. */
+static void
+test_not_given_up(Fixture *f, gconstpointer unused)
+{
+    qemu.bitmaps = "monday";
+    rebuild_settle_job(migration_ref(f->migration), NULL);
+    assert_taken(1048576);
+    g_string_truncate(qemu.said, 0);
+    world_pass_time();
+    g_assert_cmpstr(qemu.said->str, ==, "");
+}
+
 /* It has come before, and its answer was lost. */
 static void
 test_again(Fixture *f, gconstpointer unused)
@@ -339,6 +363,7 @@ main(int argc, char **argv)
         {"/rebuild/settle", test_settle},         {"/rebuild/take-up", test_take_up},
         {"/rebuild/refused", test_refused},       {"/rebuild/half-gone", test_half_gone},
         {"/rebuild/other-disk", test_other_disk}, {"/rebuild/again", test_again},
+        {"/rebuild/give-up", test_give_up},       {"/rebuild/not-given-up", test_not_given_up},
         {"/rebuild/nonsense", test_nonsense},
     };
 

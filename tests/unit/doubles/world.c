@@ -5,6 +5,7 @@
  */
 #include "world.h"
 
+#include "later.h"
 #include "run/host.h"
 #include "run/listeners.h"
 #include "run/finish.h"
@@ -528,6 +529,7 @@ world_stop(void)
     g_main_loop_quit(world.loop);
     g_thread_join(world.engine);
     g_thread_pool_free(world.pool, FALSE, TRUE);
+    later_clear();
     g_main_loop_unref(world.loop);
     g_main_context_unref(world.context);
     g_ptr_array_unref(world.shown);

@@ -23,6 +23,9 @@ void world_stop(void);
 /** Returns when the engine and the other threads have nothing left to do. */
 void world_settle(void);
 
+/** What is to run later runs now, once; returns as world_settle() does. */
+void world_pass_time(void);
+
 /** Runs @fn on the engine thread and returns when it has. */
 void world_on_engine(void (*fn)(gpointer opaque), gpointer opaque);
 
