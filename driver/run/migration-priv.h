@@ -122,8 +122,8 @@ Migration *migration_new(MigrationRole role,
                          const Policy *policy,
                          unsigned int flags);
 
-/** The domain's, if it is over. Tests end what they have begun. */
-void migration_forget(const unsigned char *uuid);
+/** Ends what it still does and shows; it is in no list any more. @migration: (transfer full) */
+void migration_retire(Migration *migration);
 
 /** A migration that the journal knows; NULL when the domain has a newer one. A reference. */
 Migration *

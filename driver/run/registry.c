@@ -57,6 +57,12 @@ retire_cb(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
+void
+migration_retire(Migration *migration)
+{
+    host_post(retire_cb, migration);
+}
+
 static gboolean
 publish_cb(gpointer opaque)
 {
@@ -79,7 +85,7 @@ put(Migration *migration)
     g_mutex_unlock(&registry.lock);
 
     for (GList *link = out; link; link = link->next)
-        host_post(retire_cb, link->data);
+        migration_retire(link->data);
     g_list_free(out);
     host_post(publish_cb, migration_ref(migration));
 }
@@ -231,24 +237,4 @@ migration_stop_all(void)
     g_mutex_unlock(&registry.lock);
     for (guint i = 0; i < all->len; i++)
         migration_post(all->pdata[i], EVENT_DAEMON_STOPS, 0, NULL);
-}
-
-void
-migration_forget(const unsigned char *uuid)
-{
-    Migration *forgotten = NULL;
-
-    g_mutex_lock(&registry.lock);
-    for (GList *link = registry.all.head; link; link = link->next) {
-        Migration *migration = link->data;
-
-        if (match_uuid(migration, uuid) && migration_state_is_terminal(migration->status->state)) {
-            forgotten = migration;
-            g_queue_delete_link(&registry.all, link);
-            break;
-        }
-    }
-    g_mutex_unlock(&registry.lock);
-    if (forgotten)
-        host_post(retire_cb, forgotten);
 }

@@ -116,7 +116,7 @@ end(void)
     set_blocked(FALSE);
     world_settle();
     migration_tell(qemu.migration, EVENT_QEMU_GONE, 0, "the test is over");
-    migration_forget(world_domain(0));
+    world_forget(world_domain(0));
     world_settle();
     g_assert_true(g_atomic_ref_count_compare(&qemu.migration->refs, 1));
     migration_unref(qemu.migration);

@@ -405,7 +405,7 @@ test_unknown_there(void)
 
     pair_start();
     migration_tell(pair.destination, EVENT_QEMU_GONE, 0, "it is gone");
-    migration_forget(world_domain(1));
+    world_forget(world_domain(1));
     world_set_connected(FALSE);
     migration_post(pair.source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
     do {

@@ -18,7 +18,7 @@ static void
 finish(Migration *migration)
 {
     migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
-    migration_forget(world_domain(0));
+    world_forget(world_domain(0));
     world_settle();
     g_assert_true(g_atomic_ref_count_compare(&migration->refs, 1));
     migration_unref(migration);

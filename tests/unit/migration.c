@@ -63,7 +63,7 @@ static void
 forget(Migration *migration)
 {
     migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
-    migration_forget(migration_get_uuid(migration));
+    world_forget(migration_get_uuid(migration));
     world_settle();
     g_assert_true(g_atomic_ref_count_compare(&migration->refs, 1));
     migration_unref(migration);
@@ -234,9 +234,6 @@ test_forgotten(void)
 
     world_start();
     migration = start(ROLE_DESTINATION, 2, "guest");
-    /* One that is alive is not forgotten. */
-    migration_forget(world_domain(2));
-    g_assert_true(is_found(migration_find(world_domain(2)), migration));
     forget(migration);
     g_assert_true(is_found(migration_find(world_domain(2)), NULL));
     shown = world_get_shown();
@@ -280,7 +277,7 @@ test_bounded(void)
         Migration *migration = all->pdata[i];
 
         migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
-        migration_forget(migration_get_uuid(migration));
+        world_forget(migration_get_uuid(migration));
     }
     world_settle();
     for (guint i = 0; i < all->len; i++) {
@@ -693,7 +690,7 @@ crowd_thread(gpointer number)
         g_assert_nonnull(status->history);
         migration_set_undefine(migration, i % 2);
         if (i % 7 == 0)
-            migration_forget(world_domain(domain));
+            world_forget(world_domain(domain));
     }
     return NULL;
 }

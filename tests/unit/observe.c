@@ -93,7 +93,7 @@ receive(const Secret *secret, const EventType *events, gsize n)
         migration_tell(migration, events[i], 0, NULL);
     world_wait_state(migration,
                      events[n - 1] == EVENT_GUEST_STARTED ? STATE_COMPLETED : STATE_FAILED);
-    migration_forget(gone);
+    world_forget(gone);
     world_settle();
     world_drop(migration);
 }

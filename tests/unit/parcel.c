@@ -266,7 +266,7 @@ test_forgotten(void)
     begin();
     world_set_journal(journal);
     migration_tell(test.destination, EVENT_QEMU_GONE, 0, "the daemon forgets it");
-    migration_forget(uuid);
+    world_forget(uuid);
     world_settle();
     g_assert_false(hand_over(body, &error));
     g_assert_error(error, PARCEL_ERROR, PARCEL_ERROR_REFUSED);

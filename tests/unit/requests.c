@@ -40,7 +40,7 @@ static void
 end(Migration *migration)
 {
     migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
-    migration_forget(migration_get_uuid(migration));
+    world_forget(migration_get_uuid(migration));
     world_settle();
     migration_unref(migration);
 }

@@ -694,6 +694,27 @@ world_wait_state(Migration *migration, MigrationState state)
     g_mutex_unlock(&registry.lock);
 }
 
+void
+world_forget(const unsigned char *uuid)
+{
+    Migration *forgotten = NULL;
+
+    g_mutex_lock(&registry.lock);
+    for (GList *link = registry.all.head; link; link = link->next) {
+        Migration *migration = link->data;
+
+        if (memcmp(migration->uuid, uuid, VIR_UUID_BUFLEN) == 0 &&
+            migration_state_is_terminal(migration->status->state)) {
+            forgotten = migration;
+            g_queue_delete_link(&registry.all, link);
+            break;
+        }
+    }
+    g_mutex_unlock(&registry.lock);
+    if (forgotten)
+        migration_retire(forgotten);
+}
+
 static gboolean
 is_mine_alone(gpointer opaque)
 {
@@ -706,7 +727,7 @@ world_drop(Migration *migration)
     gint64 end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
 
     migration_tell(migration, EVENT_QEMU_GONE, 0, "the test is over");
-    migration_forget(migration_get_uuid(migration));
+    world_forget(migration_get_uuid(migration));
     world_settle();
     while (!is_mine_alone(migration)) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);

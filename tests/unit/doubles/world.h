@@ -80,6 +80,10 @@ virErrorNumber world_get_raised(const char **text);
 /** Waits until a migration is in a state; fails the test, with its history, when it never is. */
 void world_wait_state(Migration *migration, MigrationState state);
 
+/** Nobody knows a domain's migration any more, if it is over: many others have begun since, or the
+ * daemon was restarted. */
+void world_forget(const unsigned char *uuid);
+
 /** Ends a migration, and lets it go: what runs for one that is over ends within a few turns of the
  * engine. Fails the test when it does not. */
 void world_drop(Migration *migration);
