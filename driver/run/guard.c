@@ -62,18 +62,16 @@ make(Migration *migration, gpointer monitor, const GPtrArray *nodes)
 }
 
 /* The guest is stopped: every command costs it a millisecond, so that none is sent without need. */
-static void
-on_continue(const unsigned char *uuid, gpointer monitor, gpointer opaque)
+void
+guard_make(Migration *migration, gpointer monitor)
 {
-    g_autoptr(Migration) migration = migration_find(uuid);
-    const Policy *policy = migration ? migration_get_policy(migration) : NULL;
+    const Policy *policy = migration_get_policy(migration);
     g_autoptr(GPtrArray) view = NULL;
     g_autoptr(GPtrArray) nodes = NULL;
     g_autoptr(GError) error = NULL;
 
     /* Nobody would remove it at a destination without Holdfast. */
-    if (!policy || migration_get_role(migration) != ROLE_SOURCE ||
-        policy->bitmaps_guard == POLICY_GUARD_OFF ||
+    if (policy->bitmaps_guard == POLICY_GUARD_OFF ||
         bitmaps_get_storage(migration) != BITMAP_STORAGE_SHARED || !migration_has_peer(migration))
         return;
     view = fetch_view(monitor, &error);
@@ -87,12 +85,6 @@ on_continue(const unsigned char *uuid, gpointer monitor, gpointer opaque)
         guard_plan(view, BITMAP_STORAGE_SHARED, policy->bitmaps_guard, policy->bitmaps_on_return);
     if (nodes->len > 0)
         make(migration, monitor, nodes);
-}
-
-void
-guard_watch(void)
-{
-    hooks_set_continue_listener(on_continue, NULL);
 }
 
 /* --- removed --- */

@@ -13,9 +13,11 @@
 #include "run/migration.h"
 #include "stock/qmp.h"
 
-/** From now on guards are made where the policy wants them, on the thread of libvirt's that has
- * QEMU go on from pre-switchover. */
-void guard_watch(void);
+/**
+ * guard_make: at the source, in pre-switchover: guards where the policy wants them
+ * @monitor: for hooks_ask()
+ */
+void guard_make(Migration *migration, gpointer monitor);
 
 /** Removes the guards of a view, while QEMU has their images; what cannot be is logged. */
 void guard_remove(QmpJob *job, virDomainPtr dom, const GPtrArray *view);

@@ -8,7 +8,6 @@
 #include "run/addresses.h"
 #include "run/bitmaps.h"
 #include "run/carry.h"
-#include "run/guard.h"
 #include "run/halves.h"
 #include "run/journal.h"
 #include "run/migration.h"
@@ -18,6 +17,7 @@
 #include "run/rebuild.h"
 #include "run/remote.h"
 #include "run/restore.h"
+#include "run/switchover.h"
 #include "stock/incoming.h"
 #include "stock/error.h"
 #include "util/nbdio.h"
@@ -346,7 +346,7 @@ host_start(gboolean privileged)
     restore_read();
     observe_migration_events();
     halves_observe();
-    guard_watch();
+    switchover_watch();
 }
 
 void

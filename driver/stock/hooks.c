@@ -183,8 +183,9 @@ qemuMonitorMigrateStartPostCopy(gpointer monitor)
     return stock_functions.start_postcopy(monitor);
 }
 
-/* In pre-switchover, where libvirt has waited for the end of its storage copies
- * (qemuMigrationSrcRun(), src/qemu/qemu_migration.c, 9.0.0 and 11.3.0); @status says so. */
+/* In pre-switchover, where libvirt has waited for the end of its storage copies; @status says so.
+ * When it fails libvirt cancels the migration, which QEMU still can (qemuMigrationSrcRun(),
+ * src/qemu/qemu_migration.c, 9.0.0 and 11.3.0). */
 int
 qemuMonitorMigrateContinue(gpointer monitor, int status)
 {
@@ -193,7 +194,7 @@ qemuMonitorMigrateContinue(gpointer monitor, int status)
     g_mutex_lock(&listener_lock);
     to = continue_listener;
     g_mutex_unlock(&listener_lock);
-    if (to.fn && table_row())
-        to.fn(stock_domain_uuid_of_monitor(monitor), monitor, to.opaque);
+    if (to.fn && table_row() && !to.fn(stock_domain_uuid_of_monitor(monitor), monitor, to.opaque))
+        return -1;
     return stock_functions.migrate_continue(monitor, status);
 }

@@ -43,8 +43,11 @@ void hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque);
  * pre-switchover and right before QEMU is told to go on. The monitor is locked, the domain is not:
  * it may wait for QEMU's answers and for the engine, and for nothing that waits for the monitor.
  * The guest waits for it.
+ *
+ * Returns: FALSE, with the thread's libvirt error set, when QEMU is not to go on: libvirt cancels
+ * the migration then, and QEMU lets the guest run on.
  */
-typedef void (*HooksContinueFn)(const unsigned char *uuid, gpointer monitor, gpointer opaque);
+typedef gboolean (*HooksContinueFn)(const unsigned char *uuid, gpointer monitor, gpointer opaque);
 
 /** As hooks_set_migration_listener(). */
 void hooks_set_continue_listener(HooksContinueFn fn, gpointer opaque);

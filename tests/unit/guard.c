@@ -12,6 +12,7 @@
 #include "doubles/libvirt.h"
 #include "doubles/world.h"
 #include "run/migration-priv.h"
+#include "run/switchover.h"
 
 #define OK "{\"return\": {}}"
 
@@ -86,7 +87,7 @@ begin(void)
     memset(&qemu, 0, sizeof(qemu));
     world_start();
     world_set_qemu(on_command);
-    guard_watch();
+    switchover_watch();
     qemu.said = g_string_new(NULL);
 }
 

@@ -412,13 +412,14 @@ hooks_ask(gpointer monitor, const char *json, GError **error)
     return send(monitor, json, NULL, error);
 }
 
-void
+gboolean
 world_migrate_continue(guint domain)
 {
     virDomainPtr dom = virDomainLookupByUUID(world.connection, world_domain(domain));
+    gboolean goes_on = world.continue_listener(world_domain(domain), dom, world.continue_data);
 
-    world.continue_listener(world_domain(domain), dom, world.continue_data);
     virDomainFree(dom);
+    return goes_on;
 }
 
 void

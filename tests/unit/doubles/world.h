@@ -55,8 +55,8 @@ typedef char *(*WorldQmpFn)(const char *name,
 void world_set_qemu(WorldQmpFn fn);
 /** QEMU's MIGRATION event of a domain, as the hook in front of libvirt passes it on. */
 void world_migration_event(guint domain, const char *status);
-/** libvirt has the QEMU of a domain go on from pre-switchover. */
-void world_migrate_continue(guint domain);
+/** libvirt has the QEMU of a domain go on from pre-switchover; whether that was let through. */
+gboolean world_migrate_continue(guint domain);
 /** How many commands were sent so far. */
 guint world_count_commands(void);
 
