@@ -12,6 +12,7 @@
 #include "bitmap/guard.h"
 #include "bitmap/handback.h"
 #include "bitmap/peek.h"
+#include "bitmap/repair.h"
 #include "run/bitmaps.h"
 #include "run/decided.h"
 #include "run/guard.h"
@@ -302,6 +303,21 @@ settle_one(const Return *guest, const GPtrArray *view, const Bitmap *bitmap, con
     decided_tell(guest->migration, guest->dom, bitmap->node, bitmap->name, decision, reason);
 }
 
+/* QEMU stores those that were on it as any other from now on; of the next migration, which may have
+ * no such stream, they would be taken for sent. */
+static void
+forget_stream(const Return *guest)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *parameters = qmp_job_execute(guest->job, VIEW_QUERY_PARAMETERS, &error);
+
+    if (parameters && view_has_mapping(parameters))
+        tell(guest, repair_end_command(), &error);
+    if (error)
+        g_message("domain %s: its dirty bitmaps are still taken for sent: %s",
+                  virDomainGetName(guest->dom), error->message);
+}
+
 /* @list: (nullable): see handback_judge(). FALSE with @error set when QEMU does not tell: it may
  * have lost an image. */
 static gboolean
@@ -329,6 +345,7 @@ settle_bitmaps(const Return *guest, const GArray *list, GError **error)
         decided_tell(guest->migration, guest->dom, each->node, each->name, decision, reason);
     }
     guard_remove(guest->job, guest->dom, view);
+    forget_stream(guest);
     return TRUE;
 }
 

@@ -283,7 +283,9 @@ give_up_job(gpointer uuid, gpointer unused)
 
 /* --- it has arrived --- */
 
-/* In a claim. @restarted: by a daemon before this one; then only what that has left is ours. */
+/* In a claim. @restarted: by a daemon before this one; then only what that has left is ours.
+ * Without postcopy all have arrived, or it has failed; but of the next migration, which may have
+ * none on its stream, they would be taken for sent. */
 static void
 settle(Migration *migration, virDomainPtr dom, const unsigned char *uuid, gboolean restarted)
 {
@@ -300,6 +302,10 @@ settle(Migration *migration, virDomainPtr dom, const unsigned char *uuid, gboole
         scratch_clean(job, dom, sight.nodes);
     if (sight.mapping->len == 0 || (restarted && !rebuild_has_trackers(sight.view)))
         return;
+    if (migration && !(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY)) {
+        end_all(job, dom, &sight);
+        return;
+    }
     if (count_missing(&sight) == 0) {
         g_autoptr(GArray) gaps = decide_all(&sight, NULL);
 
@@ -321,8 +327,7 @@ rebuild_settle_job(gpointer opaque, gpointer unused)
     virDomainPtr dom;
 
     memcpy(uuid, migration_get_uuid(migration), UUID_BYTES);
-    if (!(migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY) ||
-        !(migration_get_flags(migration) &
+    if (!(migration_get_flags(migration) &
           (VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC)))
         return;
     dom = find_domain(uuid);

@@ -198,6 +198,31 @@ test_settle(Fixture *f, gconstpointer unused)
     }
 }
 
+/* What has come in precopy is not to be taken for sent when the guest leaves again. */
+static void
+test_settle_others(Fixture *f, gconstpointer unused)
+{
+    static const struct {
+        unsigned int flags;
+        const char *said;
+    } others[] = {
+        {VIR_MIGRATE_NON_SHARED_DISK, "migrate-set-parameters "},
+        {VIR_MIGRATE_NON_SHARED_INC, "migrate-set-parameters "},
+        {VIR_MIGRATE_POSTCOPY, ""},
+        {0, ""},
+    };
+
+    tear_down(f, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        set_up_with(f, others[i].flags);
+        qemu.bitmaps = "monday"; /* somebody may have removed the other already */
+        rebuild_settle_job(migration_ref(f->migration), NULL);
+        g_assert_cmpstr(qemu.said->str, ==, others[i].said);
+        tear_down(f, NULL);
+    }
+    set_up(f, NULL);
+}
+
 /* Of a guest that came here long ago nothing is touched, whatever its mapping says. */
 static void
 test_take_up(Fixture *f, gconstpointer unused)
@@ -359,11 +384,17 @@ main(int argc, char **argv)
         const char *path;
         void (*test)(Fixture *f, gconstpointer unused);
     } tests[] = {
-        {"/rebuild/track", test_track},           {"/rebuild/track-others", test_track_others},
-        {"/rebuild/settle", test_settle},         {"/rebuild/take-up", test_take_up},
-        {"/rebuild/refused", test_refused},       {"/rebuild/half-gone", test_half_gone},
-        {"/rebuild/other-disk", test_other_disk}, {"/rebuild/again", test_again},
-        {"/rebuild/give-up", test_give_up},       {"/rebuild/not-given-up", test_not_given_up},
+        {"/rebuild/track", test_track},
+        {"/rebuild/track-others", test_track_others},
+        {"/rebuild/settle", test_settle},
+        {"/rebuild/settle-others", test_settle_others},
+        {"/rebuild/take-up", test_take_up},
+        {"/rebuild/refused", test_refused},
+        {"/rebuild/half-gone", test_half_gone},
+        {"/rebuild/other-disk", test_other_disk},
+        {"/rebuild/again", test_again},
+        {"/rebuild/give-up", test_give_up},
+        {"/rebuild/not-given-up", test_not_given_up},
         {"/rebuild/nonsense", test_nonsense},
     };
 

@@ -21,6 +21,14 @@ CHECKPOINT = "monday"
 STREAM_PORT = 49200  # of those that libvirt does not give to the storage by itself
 
 
+def plug_in_behind_libvirts_back(host, guest):
+    """A device of which the next destination will not have its like: QEMU there refuses the state
+    of the guest, when the source has given its images up."""
+    said = host.virsh("qemu-monitor-command", str(guest), "--hmp",
+                      "device_add virtio-rng-pci,id=stowaway").stdout
+    assert not said.strip(), said
+
+
 class Scenario:
     """One cell in a lab whose daemons may hear late (late.py). `run`, and all has happened."""
 
