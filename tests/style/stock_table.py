@@ -25,6 +25,7 @@ END = '<!-- the end of the table -->\n'
 WORDS = {
     'success': 'none', 'cancel': 'it is cancelled', 'qemu-killed': "the destination's QEMU is killed",
     'daemon-killed': "the destination's daemon is killed", 'network-cut': 'the network is cut',
+    'state-refused': "the destination's QEMU refuses the state of a device",
     'operators-pause': 'an operator pauses it', 'source-daemon-restarted':
     "the source's daemon is killed and started",
 }

@@ -196,10 +196,22 @@ class Scenario:
         if not (self.postcopy and self.cell.guest == "lost"):
             self.migration.wait(90)
 
+    def _state_refused(self):
+        """QEMU at b reads of a device that it has not, and ends."""
+        plug_in_behind_libvirts_back(self.lab.a, self.guest)
+        self.migration = self._start()
+        self.migration.wait_status("postcopy-active" if self.postcopy else "device",
+                                   hosts=[self.lab.a])
+        self.reached = True
+        if not self.postcopy:
+            self.migration.fail(60)
+
     def _network_cut(self):
-        if self.cell.point == "precopy":
+        if self.cell.point in ("precopy", "device"):
             self._reach()
+            dropped = list(self.lab.net.cuts)
             self.lab.net.cut("migration", how="reset", port=DATA_PORTS)
+            self.lab.net.restore(dropped)  # which the resets would not get through
             self.migration.fail(60)
             self.lab.net.restore()
             return

@@ -13,8 +13,9 @@ Points of a migration:
   written         ... and has written to its disk
 
 There is no `device` in postcopy: QEMU sends the state of the devices as one package and goes on, so
-that the next point is `arrived`. And there is no `arrived` with copied storage whose QEMU is killed
-that differs from `running`: both have had the bitmaps on the stream; it is here all the same.
+that the next point is `arrived`. So it is, too, when the destination refuses that state; in precopy
+that is in `device`. And there is no `arrived` with copied storage whose QEMU is killed that differs
+from `running`: both have had the bitmaps on the stream; it is here all the same.
 
 A cut of the network in postcopy comes before the bitmaps, which QEMU sends when the memory has
 been: `network-cut`. `operators-pause` is in the midst of them.
@@ -78,7 +79,10 @@ ROWS = [
     ("daemon-killed", "arrived", (POSTCOPY,), LIVES_AT_B, EXACT, EXACT),
     ("daemon-killed", "running", BOTH, LIVES_AT_B, EXACT, EXACT),
     ("daemon-killed", "written", BOTH, LIVES_AT_B, EXACT, EXACT),
+    ("state-refused", "", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
+    ("state-refused", "", (POSTCOPY,), LOST, EXACT, REFUSED),
     ("network-cut", "precopy", BOTH, LIVES_AT_A, EXACT, EXACT),
+    ("network-cut", "device", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
     ("network-cut", "", (POSTCOPY,), LIVES_AT_B, EXACT, EXACT),
     ("operators-pause", "", (POSTCOPY,), LIVES_AT_B, EXACT, EXACT),
     ("source-daemon-restarted", "", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
@@ -89,6 +93,7 @@ ROWS = [
 # each time, with the other storage, in the other mode or at the next point.
 NOT_EACH_TIME = re.compile(
     ".*-postcopy-(cancel-.*|network-cut-precopy|.*-killed-pre-switchover|qemu-killed-running)|"
+    ".*-network-cut-device|.*-postcopy-state-refused|shared-precopy-state-refused|"
     ".*-daemon-killed-running|.*-postcopy-daemon-killed-arrived|"
     "shared-precopy-(.*-killed-device|.*-killed-pre-switchover|source-daemon-restarted)|"
     # test_bitmaps.py has them, too
