@@ -47,6 +47,17 @@ connection_drop(Migration *migration)
     }
 }
 
+gboolean
+connection_is_another(Migration *migration, virConnectPtr dconn)
+{
+    gboolean another;
+
+    g_mutex_lock(&registry.lock);
+    another = migration->dconn && migration->dconn != dconn;
+    g_mutex_unlock(&registry.lock);
+    return another;
+}
+
 /* virConnect is a GObject in all libvirt that we know (src/datatypes.h, 9.0.0 and 11.3.0). */
 static gboolean
 is_client_gone(Migration *migration)

@@ -7,6 +7,10 @@
 
 #include "run/migration.h"
 
+/** connection_is_another: whether one is kept for the migration, and it is not @dconn. Any thread.
+ */
+gboolean connection_is_another(Migration *migration, virConnectPtr dconn);
+
 /** connection_drop: lets it close; on the engine thread, does not block. */
 void connection_drop(Migration *migration);
 

@@ -14,16 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/cookie.h"
 #include "run/host.h"
 #include "run/outcome.h"
 #include "run/params.h"
 #include "run/rebuild.h"
+#include "run/stray.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
 #include "stock/table.h"
-#include "util/uuid.h"
 
 /* Stock Finish has given a migration up that goes on. Its outcome, once there is one: the domain,
  * or NULL with stock libvirt's own error. */
@@ -62,12 +61,25 @@ finish_attached(Migration *migration, virConnectPtr dconn)
     return NULL;
 }
 
+/* The domain as this migration has brought it; NULL also when another one brings it by now. */
+static virDomainPtr
+lookup_own(Migration *migration, virConnectPtr dconn)
+{
+    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
+    int run = migration_get_domain_id(migration);
+
+    if (!dom || run == -1 || (int)virDomainGetID(dom) == run)
+        return dom;
+    virDomainFree(dom);
+    return NULL;
+}
+
 /* What QEMU has told so far is told to the engine: an answer comes behind the events on the same
  * monitor, and this one without QEMU's main loop, which may wait for a page. */
 static void
 hear_qemu(Migration *migration, virConnectPtr dconn)
 {
-    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
+    virDomainPtr dom = lookup_own(migration, dconn);
     g_autofree char *reply = dom ? qmp_execute_oob(dom, "query-yank", NULL, NULL) : NULL;
 
     if (dom)
@@ -102,7 +114,7 @@ static gboolean
 is_unstarted(Migration *migration, virConnectPtr dconn)
 {
     virErrorPtr saved = stock_error_save();
-    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
+    virDomainPtr dom = lookup_own(migration, dconn);
     int state = VIR_DOMAIN_NOSTATE, reason = 0;
     gboolean unstarted =
         dom && TABLE_STOCK(domainGetState)(dom, &state, &reason, 0) == 0 &&
@@ -139,7 +151,7 @@ call_stock(virConnectPtr dconn, const Finish *finish)
 static void
 track(Migration *migration, virConnectPtr dconn)
 {
-    virDomainPtr dom = TABLE_STOCK(domainLookupByUUID)(dconn, migration_get_uuid(migration));
+    virDomainPtr dom = lookup_own(migration, dconn);
 
     if (dom) {
         rebuild_track(migration, dom);
@@ -187,29 +199,6 @@ run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *
     return NULL;
 }
 
-/* A Finish that was on its way through an outage for so long that another migration of the domain,
- * or of one of its name, comes in now. libvirt tells them apart by nothing but the domain's UUID,
- * and destroys what comes in when that differs. A client that has failed sends no cookie, but has
- * called Prepare on the same connection. */
-static gboolean
-is_of_another(Migration *migration, virConnectPtr dconn, const Finish *finish)
-{
-    g_auto(Cookie) cookie = {0};
-    virConnectPtr kept = NULL;
-    guint8 uuid[UUID_BYTES];
-
-    cookie_read(finish->cookiein, finish->cookieinlen, &cookie, NULL);
-    if (cookie.id)
-        return !g_str_equal(cookie.id, migration_get_id(migration));
-    if (cookie.uuid && uuid_parse(cookie.uuid, uuid) &&
-        memcmp(uuid, migration_get_uuid(migration), UUID_BYTES) != 0)
-        return TRUE;
-    kept = migration_get_connection(migration);
-    if (kept)
-        virConnectClose(kept);
-    return kept && kept != dconn;
-}
-
 virDomainPtr
 finish_call(virConnectPtr dconn,
             virTypedParameterPtr params,
@@ -229,18 +218,16 @@ finish_call(virConnectPtr dconn,
     gboolean goes_on;
     virDomainPtr dom;
 
+    /* The rest of them is known when libvirt has the domain: stray.c. */
+    if (migration && stray_is(migration, dconn, cookiein, cookieinlen)) {
+        stray_raise(migration_get_name(migration));
+        return NULL;
+    }
     if (!migration || migration_is_foreign(migration)) {
         if (migration && cancelled)
             migration_tell(migration, EVENT_CALL_CANCELLED, 0,
                            _("the source cancelled the migration"));
         return call_stock(dconn, &finish);
-    }
-    if (is_of_another(migration, dconn, &finish)) {
-        stock_error_raise(VIR_ERR_OPERATION_INVALID,
-                          _("this Finish is not of migration %1$s of domain '%2$s', which comes in "
-                            "now: it came too late and is ignored"),
-                          migration_get_id(migration), migration_get_name(migration));
-        return NULL;
     }
     finish.flags |= migration_get_flags(migration) & VIR_MIGRATE_POSTCOPY; /* see postcopy.h */
     if (!migration_claim_finish(migration))

@@ -17,6 +17,7 @@
 #include "run/rebuild.h"
 #include "run/remote.h"
 #include "run/restore.h"
+#include "run/stray.h"
 #include "run/switchover.h"
 #include "stock/incoming.h"
 #include "stock/error.h"
@@ -347,6 +348,7 @@ host_start(gboolean privileged)
     observe_migration_events();
     halves_observe();
     switchover_watch();
+    stray_watch();
 }
 
 void

@@ -16,6 +16,7 @@
 #include "run/outcome.h"
 #include "run/params.h"
 #include "run/postcopy.h"
+#include "run/stray.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/table.h"
@@ -331,12 +332,14 @@ phases_prepare(virConnectPtr dconn,
     g_autoptr(Migration) migration = NULL;
     g_autoptr(GError) error = NULL;
     g_autofree char *refusal = NULL;
+    g_autoptr(Preparation) preparation = NULL;
     const Prepare prepare = {dconn,       params,    nparams,      cookiein,
                              cookieinlen, cookieout, cookieoutlen, uri_out};
     g_autoptr(GPtrArray) taken = NULL;
     const char *uri;
     int rc;
 
+    preparation = preparation_begin(dconn, cookiein, cookieinlen);
     rc = prepare_with_postcopy(&prepare, &flags, &refusal);
     if (rc < 0 || (flags & VIR_MIGRATE_OFFLINE))
         return rc;

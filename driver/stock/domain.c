@@ -24,9 +24,10 @@ async_of(const AbiRow *row, int async)
     return STOCK_ASYNC_OTHER;
 }
 
-static void
-read_job(gconstpointer vm, const AbiRow *row, StockJob *out)
+void
+stock_domain_read_job(gconstpointer vm, StockJob *out)
 {
+    const AbiRow *row = table_row();
     unsigned long long owner;
     gconstpointer job;
     int async;
@@ -43,8 +44,8 @@ read_job(gconstpointer vm, const AbiRow *row, StockJob *out)
     out->active = stock_domain_is_active(vm);
 }
 
-gboolean
-stock_domain_is_active(gconstpointer vm)
+int
+stock_domain_id(gconstpointer vm)
 {
     const AbiRow *row = table_row();
     gconstpointer def;
@@ -52,7 +53,25 @@ stock_domain_is_active(gconstpointer vm)
 
     ABI_READ(&def, vm, row->domain_def);
     ABI_READ(&id, def, row->def_id);
-    return id != -1;
+    return id;
+}
+
+gboolean
+stock_domain_is_active(gconstpointer vm)
+{
+    return stock_domain_id(vm) != -1;
+}
+
+const char *
+stock_domain_name_of(gconstpointer vm)
+{
+    const AbiRow *row = table_row();
+    gconstpointer def;
+    const char *name;
+
+    ABI_READ(&def, vm, row->domain_def);
+    ABI_READ(&name, def, row->def_name);
+    return name;
 }
 
 const unsigned char *
@@ -88,7 +107,7 @@ stock_domain_job(virDomainPtr dom, StockJob *out)
     gboolean found = vm != NULL;
 
     if (vm) {
-        read_job(vm, table_row(), out);
+        stock_domain_read_job(vm, out);
         symbols.virDomainObjEndAPI(&vm);
     }
     stock_error_restore(saved);

@@ -60,6 +60,7 @@ hooks_bind(gpointer stock)
     *(gpointer *)&stock_functions.process_line = dlsym(stock, "qemuMonitorJSONIOProcessLine");
     *(gpointer *)&stock_functions.start_postcopy = dlsym(stock, "qemuMonitorMigrateStartPostCopy");
     *(gpointer *)&stock_functions.migrate_continue = dlsym(stock, "qemuMonitorMigrateContinue");
+    hooks_finish_bind(stock);
     hooks_unattended_bind(stock);
 }
 

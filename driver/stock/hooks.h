@@ -2,8 +2,9 @@
  * hooks.h: the few internals of the stock driver that we step in front of
  *
  * The stock module calls its own functions through its PLT, and a function of the same name in a
- * library opened earlier with RTLD_GLOBAL takes precedence. Ours always end in the stock function
- * and pass through when nothing else of Holdfast came up.
+ * library opened earlier with RTLD_GLOBAL takes precedence. Ours end in the stock function,
+ * but for what somebody of ours holds or refuses, and pass through when nothing else of Holdfast
+ * came up.
  *
  * qemuMonitorEmitMigrationStatus: every MIGRATION event, at once, whatever job runs.
  * qemuMonitorJSONSetCapabilities: turns out-of-band commands on, which libvirt never does.
@@ -14,12 +15,14 @@
  * QEMU before libvirt ends it (hooks-unattended.c). qemuProcessIncomingDefNew: mends the crash of a
  * resume (hooks-incoming.c, a library of its own because its signature differs between versions).
  * qemuMonitorMigrateContinue: the moment before a stopped guest's source gives its images up.
+ * qemuMigrationDstFinish: keeps a Finish from another migration than its own (hooks-finish.c).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once
 
 #include <glib.h>
+#include <libvirt/libvirt.h>
 
 /**
  * HooksMigrationFn:
@@ -94,3 +97,33 @@ void hooks_unattended_drop(HooksUnattended *held);
 
 /** hooks_bind()'s part. */
 void hooks_unattended_bind(gpointer stock);
+
+/* --- Finish --- */
+
+/** A Finish, and the domain that libvirt has found for it, which has an incoming job. */
+typedef struct {
+    virConnectPtr dconn; /* the client's */
+    const unsigned char *uuid;
+    const char *name;
+    int id;             /* by which libvirt knows it while it runs; -1: it does not run */
+    gboolean driven;    /* a thread is at work on the job: Prepare's, or another Finish's */
+    const char *cookie; /* (nullable) */
+    int cookie_length;  /* in bytes */
+    unsigned int flags; /* virDomainMigrateFlags */
+} HooksFinish;
+
+/**
+ * HooksFinishFn: whether Finish is of the migration that brings the domain
+ * @finish: valid during the call
+ *
+ * Called with the domain locked, on the client's thread: it must return at once, and may call
+ * neither libvirt nor QEMU. FALSE, with libvirt's error raised: it ends there, and the domain stays
+ * as it is.
+ */
+typedef gboolean (*HooksFinishFn)(const HooksFinish *finish);
+
+/** At most one; without one each is let through. Any thread. */
+void hooks_set_finish_listener(HooksFinishFn fn);
+
+/** hooks_bind()'s part. */
+void hooks_finish_bind(gpointer stock);

@@ -77,6 +77,9 @@
     X(qemuMonitorJSONIOProcessLine, int, (void *monitor, const char *line, void *message))         \
     X(qemuMonitorMigrateStartPostCopy, int, (void *monitor))                                       \
     X(qemuMonitorMigrateContinue, int, (void *monitor, int status))                                \
+    X(qemuMigrationDstFinish, virDomainPtr, (void *driver, virConnectPtr dconn, void *vm,          \
+        const char *cookiein, int cookieinlen, char **cookieout, int *cookieoutlen,                \
+        unsigned int flags, int retcode, bool v3proto))                                            \
     X(virQEMUDriverGetConfig, void *, (void *driver))
 /* clang-format on */
 

@@ -1,14 +1,20 @@
 /*
- * late-event.c: the daemon hears late of a status of QEMU's migration, preloaded
+ * late-event.c: the daemon hears late of a status of QEMU's migration, or is long at Prepare;
+ * preloaded
  *
  * pre-switchover lasts for a millisecond, because libvirt has QEMU go on as soon as it hears of it.
  * With /run/lab-late-STATUS there the event of that status is kept until the file is gone; when
  * somebody has written into the file, the event is forgotten, and the file removed. Nothing else
  * waits: the domain has no job of ours, all commands and the other events go their way.
  *
+ * With /run/lab-late-incoming there Prepare waits until the file is gone, when its QEMU runs and
+ * has yet to listen; then something is written into the file. The domain is not locked meanwhile,
+ * as with a QEMU that is long at its answer.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +23,12 @@
 
 #define EXPORT       __attribute__((visibility("default")))
 #define LOOK_EACH_US 10000
+#define INCOMING     "/run/lab-late-incoming"
 
 /* src/qemu/qemu_monitor.h, the same in libvirt 9.0.0 and 11.3.0; called with the monitor locked. */
 EXPORT void qemuMonitorEmitMigrationStatus(void *monitor, int status);
+/* 9.0.0 has no third argument, and does not look for one in its register. */
+EXPORT int qemuMonitorMigrateIncoming(void *monitor, const char *uri, int exit_on_error);
 
 typedef void *(*WithObject)(void *object);
 
@@ -98,4 +107,22 @@ qemuMonitorEmitMigrationStatus(void *monitor, int status)
     late->status = status;
     if (pthread_create(&thread, NULL, wait_and_emit, late) == 0)
         pthread_detach(thread);
+}
+
+int
+qemuMonitorMigrateIncoming(void *monitor, const char *uri, int exit_on_error)
+{
+    int (*next)(void *monitor, const char *uri, int exit_on_error);
+    int file = open(INCOMING, O_WRONLY | O_CLOEXEC);
+
+    *(void **)&next = dlsym(RTLD_NEXT, "qemuMonitorMigrateIncoming");
+    if (file >= 0) {
+        with("virObjectUnlock", monitor);
+        if (write(file, "here", 4) == 4)
+            while (access(INCOMING, F_OK) == 0)
+                usleep(LOOK_EACH_US);
+        close(file);
+        with("virObjectLock", monitor);
+    }
+    return next ? next(monitor, uri, exit_on_error) : -1;
 }

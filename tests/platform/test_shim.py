@@ -179,6 +179,7 @@ def test_active_guest(tmp_path):
 
 
 HOOKS = {
+    "qemuMigrationDstFinish": "holdfast-driver.so",
     "qemuMigrationProcessUnattended": "holdfast-driver.so",
     "qemuMigrationSrcComplete": "holdfast-driver.so",
     "qemuMonitorEmitMigrationStatus": "holdfast-driver.so",

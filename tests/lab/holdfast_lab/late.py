@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Keeps a daemon from hearing of a status of QEMU's migration, which so lasts; late-event.c does it.
+"""Keeps a daemon from hearing of a status of QEMU's migration, which so lasts, or at Prepare;
+late-event.c does it.
 
 Only in a lab whose daemons have it preloaded: Lab(env=late.environment()).
 """
@@ -38,3 +39,19 @@ class Late:
     def forget(self):
         self.host.write(self._file, "forget")
         wait(lambda: not os.path.exists(self.host.path(self._file)), 20, f"{self.status} forgotten")
+
+
+class LatePrepare:
+    """Prepare on `host` is at work, from now on, until `release`."""
+
+    def __init__(self, host):
+        self.host = host
+        self._file = "/run/lab-late-incoming"
+        host.write(self._file, "")
+
+    def wait(self, timeout=60):
+        """Until it is there: QEMU runs, and has yet to listen."""
+        wait(lambda: self.host.read(self._file) != "", timeout, f"a Prepare on {self.host.name}")
+
+    def release(self):
+        os.unlink(self.host.path(self._file))

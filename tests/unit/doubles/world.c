@@ -30,6 +30,7 @@ static struct {
     HooksMigrationFn listener;
     gpointer listener_data;
     HooksContinueFn continue_listener;
+    StockFn_domainMigratePrepare3Params prepare;
     gpointer continue_data;
     gint confirms; /* atomic */
 
@@ -382,11 +383,19 @@ world_count_confirms(void)
     return (guint)g_atomic_int_get(&world.confirms);
 }
 
+void
+world_set_prepare(StockFn_domainMigratePrepare3Params fn)
+{
+    world.prepare = fn;
+}
+
 gpointer
 table_stock(StockSlot slot)
 {
     if (slot == SLOT_domainMigrateConfirm3Params)
         return (gpointer)confirm;
+    if (slot == SLOT_domainMigratePrepare3Params)
+        return (gpointer)world.prepare;
     g_assert_cmpint(slot, ==, SLOT_domainLookupByUUID);
     return (gpointer)virDomainLookupByUUID;
 }

@@ -14,6 +14,7 @@
 #include <libvirt/virterror.h>
 
 #include "run/migration.h"
+#include "stock/slots.h"
 
 /** Starts the engine thread; once a test. */
 void world_start(void);
@@ -62,6 +63,9 @@ guint world_count_commands(void);
 
 /** Waits until Finish was called in place of the client as often as that, and not more often. */
 void world_wait_finishes(guint finishes);
+
+/** libvirt's Prepare. */
+void world_set_prepare(StockFn_domainMigratePrepare3Params fn);
 
 /** How often libvirt's Confirm was called, cancelled. */
 guint world_count_confirms(void);

@@ -1,0 +1,36 @@
+/*
+ * fake-finish.c: the stock module, for hooks-finish.c: a Finish that has been called
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stddef.h>
+
+__attribute__((visibility("default"))) void *qemuMigrationDstFinish(void *driver,
+                                                                    void *dconn,
+                                                                    void *vm,
+                                                                    const char *cookiein,
+                                                                    int cookieinlen,
+                                                                    char **cookieout,
+                                                                    int *cookieoutlen,
+                                                                    unsigned int flags,
+                                                                    int retcode,
+                                                                    _Bool v3proto);
+
+/* The domain is its to unlock; its address is what the caller knows it by. */
+void *
+qemuMigrationDstFinish(void *driver,
+                       void *dconn,
+                       void *vm,
+                       const char *cookiein,
+                       int cookieinlen,
+                       char **cookieout,
+                       int *cookieoutlen,
+                       unsigned int flags,
+                       int retcode,
+                       _Bool v3proto)
+{
+    return driver && dconn && cookiein && cookieinlen == 7 && cookieout && cookieoutlen &&
+                   flags == 5 && retcode == 1 && v3proto
+               ? vm
+               : NULL;
+}
