@@ -30,6 +30,7 @@ static const DaemonLifecycle lifecycle = {
     .start = host_serve,
     .reload = host_reload,
     .stop = host_stop,
+    .end = host_end,
 };
 
 /* The module is never unloaded: a reason may be kept for good. */

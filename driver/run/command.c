@@ -105,8 +105,7 @@ command_drop_waiting(Migration *migration)
 /* --- what they are --- */
 
 /* The domain on our own connection; NULL with @error set when there is none. None is looked for
- * when the daemon ends: libvirt's list of domains is freed while our threads still run
- * (qemuStateCleanup(), src/qemu/qemu_driver.c, 11.3.0). */
+ * when the daemon ends, which would wait for that: jobs.h. */
 static virDomainPtr
 get_domain(const Migration *migration, GError **error)
 {

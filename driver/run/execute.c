@@ -15,7 +15,6 @@
 #include "run/outcome.h"
 #include "run/postcopy.h"
 #include "run/turns.h"
-#include "stock/error.h"
 #include "util/boot.h"
 
 /* How long a connection to the other host may take: enough for a path around the world. */
@@ -339,36 +338,29 @@ break_channel(Migration *migration)
 }
 
 /* Threads of their own: Finish lasts as long as the rest of the migration. */
-static gpointer
-finish_thread(gpointer opaque)
+static void
+finish_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
 
-    stock_become_system();
     finish_ourselves(migration);
-    return NULL;
-}
-
-static gpointer
-cancel_finish_thread(gpointer opaque)
-{
-    g_autoptr(Migration) migration = opaque;
-
-    stock_become_system();
-    finish_cancel(migration);
-    return NULL;
 }
 
 static void
-finish(Migration *migration, GThreadFunc fn)
+cancel_finish_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+
+    finish_cancel(migration);
+}
+
+static void
+finish(Migration *migration, GFunc fn)
 {
     g_autoptr(GError) error = NULL;
-    GThread *thread = g_thread_try_new("holdfast-finish", fn, migration_ref(migration), &error);
 
-    if (thread) {
-        g_thread_unref(thread);
+    if (host_run_long(fn, migration_ref(migration), &error))
         return;
-    }
     g_warning("migration %s: no thread for Finish: %s", migration->id, error->message);
     migration_unref(migration);
 }
@@ -560,7 +552,7 @@ execute(Migration *migration, const Effect *effect)
         break;
     case EFFECT_FINISH:
     case EFFECT_CANCEL_FINISH:
-        finish(migration, effect->type == EFFECT_FINISH ? finish_thread : cancel_finish_thread);
+        finish(migration, effect->type == EFFECT_FINISH ? finish_job : cancel_finish_job);
         break;
     case EFFECT_START_POSTCOPY:
     case EFFECT_ABORT:

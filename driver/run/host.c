@@ -5,10 +5,13 @@
  */
 #include "run/host.h"
 
+#include <libvirt/virterror.h>
+
 #include "run/addresses.h"
 #include "run/bitmaps.h"
 #include "run/carry.h"
 #include "run/halves.h"
+#include "run/jobs.h"
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/observe.h"
@@ -20,18 +23,15 @@
 #include "run/stray.h"
 #include "run/switchover.h"
 #include "stock/incoming.h"
-#include "stock/error.h"
 #include "util/nbdio.h"
 
-/* Commands to QEMU take about a millisecond; the threads are for those that do not. A QEMU that
- * answers nobody holds two of them at most (run/command.h) until libvirt gives the job up; a switch
- * that fails may leave dozens of such. Threads that are not needed are not there. */
-#define POOL_THREADS_MAX 64
+/* Of a daemon's stop: commands to QEMU take about a millisecond, and one that takes longer than
+ * this may take for ever. */
+#define END_MS 2000
 
 static struct {
     GMainContext *context;
     GThread *thread;
-    GThreadPool *pool;
     const char *uri;    /* of this daemon's QEMU driver; set before anybody asks */
     PeerServer *server; /* engine thread */
     const HostShow *show;
@@ -45,36 +45,16 @@ static struct {
     virConnectPtr connection; /* under the lock */
 } host;
 
-typedef struct {
-    GFunc fn;
-    gpointer opaque;
-} Job;
-
-static void
-job_cb(gpointer data, gpointer unused)
-{
-    static GPrivate is_system;
-    Job *job = data;
-
-    /* With access control on, libvirt refuses a thread that nobody stands behind. */
-    if (!g_private_get(&is_system)) {
-        stock_become_system();
-        g_private_set(&is_system, GINT_TO_POINTER(1));
-    }
-    job->fn(job->opaque, NULL);
-    virResetLastError();
-    g_free(job);
-}
-
 void
 host_run(GFunc fn, gpointer opaque)
 {
-    Job *job = g_new0(Job, 1);
+    jobs_run(fn, opaque);
+}
 
-    job->fn = fn;
-    job->opaque = opaque;
-    /* An error means that no further thread could be made; the job is queued all the same. */
-    g_thread_pool_push(host.pool, job, NULL);
+gboolean
+host_run_long(GFunc fn, gpointer opaque, GError **error)
+{
+    return jobs_run_long(fn, opaque, error);
 }
 
 typedef struct {
@@ -188,9 +168,13 @@ get_connection(void)
 virConnectPtr
 host_connect(void)
 {
-    virConnectPtr connection = get_connection();
+    virConnectPtr connection;
     gboolean mine = FALSE;
 
+    /* Its drivers are about to be freed. */
+    if (jobs_are_over())
+        return NULL;
+    connection = get_connection();
     if (connection)
         return connection;
     /* Before that, libvirt would take us for a client of another daemon. */
@@ -289,8 +273,7 @@ host_init(const HostShow *show, GError **error)
     host.show = show;
     if (!policy_prepare(error))
         return FALSE;
-    host.pool = g_thread_pool_new(job_cb, NULL, POOL_THREADS_MAX, FALSE, error);
-    if (!host.pool)
+    if (!jobs_init(error))
         return FALSE;
     host.policy = load_policy();
     host.context = g_main_context_new();
@@ -381,4 +364,14 @@ host_stop(void)
     parcel_release_all();
     nbdio_release_all();
     migration_stop_all();
+}
+
+void
+host_end(void)
+{
+    guint at_work = jobs_end(END_MS);
+
+    if (at_work > 0)
+        g_warning("the daemon ends while %u of our threads still wait for QEMU or libvirt",
+                  at_work);
 }

@@ -40,6 +40,8 @@ void host_serve(gboolean privileged);
 void host_reload(void);
 /** Lets go of all held calls: they end with stock libvirt's answer, the migrations go on. */
 void host_stop(void);
+/** Nothing of ours uses libvirt any more when it returns, or not for a while; takes 2 s at most. */
+void host_end(void);
 
 /** Whether there is an engine thread. */
 gboolean host_is_running(void);
@@ -52,6 +54,8 @@ void host_post(GSourceFunc fn, gpointer opaque);
 
 /** Runs @fn on a thread that may block and acts as the daemon itself. Any thread. */
 void host_run(GFunc fn, gpointer opaque);
+/** The same for what lasts long, see jobs.h. */
+gboolean host_run_long(GFunc fn, gpointer opaque, GError **error);
 
 /**
  * host_run_later: as host_run(), when @delay_ms have passed

@@ -39,6 +39,14 @@ initialize(bool privileged, const char *root, bool monolithic, gpointer inhibit,
 }
 
 static int
+cleanup(void)
+{
+    if (lifecycle->end)
+        lifecycle->end();
+    return 0;
+}
+
+static int
 reload(void)
 {
     if (lifecycle->reload)
@@ -60,6 +68,7 @@ daemon_register(const DaemonLifecycle *listener, GError **error)
     static StateDriver driver = {
         .name = "holdfast",
         .initialize = initialize,
+        .cleanup = cleanup,
         .reload = reload,
         .shutdown_prepare = shutdown_prepare,
     };

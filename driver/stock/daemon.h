@@ -7,7 +7,8 @@
 
 #include <glib.h>
 
-/** What the daemon does, as it happens; each may be NULL. None may wait for a domain or QEMU. */
+/** What the daemon does, as it happens; each may be NULL. None but end may wait for a domain or
+ * QEMU. */
 typedef struct {
     /* Every driver is up, the QEMU driver too: connections can be opened. On the thread that
      * initialises the drivers. @privileged: qemu:///system is served, else qemu:///session. */
@@ -17,6 +18,10 @@ typedef struct {
     /* It shuts down, and waits at most 30 s for calls under way: let go of those we hold. On the
      * main loop's thread, while others still run. May come without start. */
     void (*stop)(void);
+    /* No call is under way any more, and every driver is about to be freed. On the main thread,
+     * which runs no loop any more. May come without start and stop, and does not when libvirt has
+     * waited in vain. May wait a little. */
+    void (*end)(void);
 } DaemonLifecycle;
 
 /**

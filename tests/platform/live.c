@@ -37,6 +37,7 @@
 static int lookups; /* atomic; calls of our override */
 static int started; /* atomic; of the lifecycle's start() */
 static int stopped;
+static int ended;
 static GAsyncQueue *events; /* of char *, "UUID status" */
 
 static virDomainPtr
@@ -61,7 +62,19 @@ on_stop(void)
     g_atomic_int_inc(&stopped);
 }
 
-static const DaemonLifecycle lifecycle = {.start = on_start, .stop = on_stop};
+/* The stock driver is still there. */
+static void
+on_end(void)
+{
+    virConnectPtr conn = virConnectOpen(URI);
+
+    g_assert_nonnull(conn);
+    g_assert_cmpint(virConnectNumOfDomains(conn), ==, 0);
+    virConnectClose(conn);
+    g_atomic_int_inc(&ended);
+}
+
+static const DaemonLifecycle lifecycle = {.start = on_start, .stop = on_stop, .end = on_end};
 
 static void
 on_migration(const unsigned char *uuid, const char *status, gpointer opaque)
@@ -348,10 +361,15 @@ static void
 test_stop(void)
 {
     int (*prepare)(void);
+    int (*cleanup)(void);
 
     *(gpointer *)&prepare = function("virStateShutdownPrepare");
+    *(gpointer *)&cleanup = function("virStateCleanup");
     g_assert_cmpint(prepare(), ==, 0);
     g_assert_cmpint(g_atomic_int_get(&stopped), ==, 1);
+    g_assert_cmpint(g_atomic_int_get(&ended), ==, 0);
+    g_assert_cmpint(cleanup(), ==, 0);
+    g_assert_cmpint(g_atomic_int_get(&ended), ==, 1);
 }
 
 static void

@@ -1,5 +1,5 @@
 /*
- * later.c: what is to run later
+ * later.c: what is to run later, or for long
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -28,6 +28,13 @@ host_run_later(guint delay_ms, GFunc fn, gpointer opaque, GDestroyNotify notify)
     g_mutex_lock(&lock);
     g_queue_push_tail(&all, later);
     g_mutex_unlock(&lock);
+}
+
+gboolean
+host_run_long(GFunc fn, gpointer opaque, GError **error)
+{
+    host_run(fn, opaque);
+    return TRUE;
 }
 
 /* All that there are by now. */
