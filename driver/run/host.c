@@ -29,6 +29,10 @@
  * this may take for ever. */
 #define END_MS 2000
 
+/* Of its start, when the port is taken on which other hosts count. */
+#define PORT_RETRY_MS 50
+#define PORT_TRIES    200
+
 static struct {
     GMainContext *context;
     GThread *thread;
@@ -231,16 +235,25 @@ keep_port(void)
     return in_range || journal_has_any(host.journal) ? port : 0;
 }
 
-/* The first thing that runs on the engine thread. */
+/* FALSE when it is to be tried again: a child of the daemon before this one, which was killed, may
+ * still have the port for a moment. */
 static gboolean
-open_cb(gpointer privileged)
+listen_for_peers(gboolean last)
 {
+    g_autoptr(GError) taken = NULL;
     g_autoptr(GError) error = NULL;
     guint16 port = keep_port();
 
     if (port)
         host.server =
-            peer_server_new(host.incoming.address, port, port, observe_question, NULL, NULL);
+            peer_server_new(host.incoming.address, port, port, observe_question, NULL, &taken);
+    if (taken && journal_has_any(host.journal)) {
+        if (!last)
+            return FALSE;
+        g_warning("running migrations to this host that pause do not recover by themselves, "
+                  "because their sources ask on a port that is taken: %s",
+                  taken->message);
+    }
     if (!host.server)
         host.server = listen_in_range(&error);
     if (host.server) {
@@ -250,6 +263,28 @@ open_cb(gpointer privileged)
         g_warning("no port to answer other hosts on (%s): migrations to this host that pause do "
                   "not recover by themselves",
                   error->message);
+    }
+    return TRUE;
+}
+
+static gboolean
+listen_cb(gpointer unused)
+{
+    static guint tries;
+
+    return listen_for_peers(++tries == PORT_TRIES) ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+}
+
+/* The first thing that runs on the engine thread. */
+static gboolean
+open_cb(gpointer privileged)
+{
+    if (!listen_for_peers(FALSE)) {
+        g_autoptr(GSource) source = g_timeout_source_new(PORT_RETRY_MS);
+
+        g_message("port %u, on which other hosts ask, is taken, and waited for", keep_port());
+        g_source_set_callback(source, listen_cb, NULL, NULL);
+        g_source_attach(source, host.context);
     }
     host.show->start(GPOINTER_TO_INT(privileged));
     return G_SOURCE_REMOVE;

@@ -100,3 +100,24 @@ def test_somebody_else_has_the_port(lab, guest):
     assert "somebody came" not in stranger.output
     stranger.interrupt()
     stranger.wait()
+
+
+def test_the_port_that_is_asked_on_is_held(lab, guest):
+    """What a killed daemon has left, a child of it, has the port where sources ask; it will end."""
+    migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
+    lab.net.cut("all")
+    migration.wait_status("postcopy-paused", timeout=30)
+    port = lab.b.read("/run/libvirt/holdfast/port").strip()
+    lab.b.daemon.kill()
+    child = lab.b.background("/usr/bin/python3", "-c", LISTEN, port)
+    wait(lambda: "listens" in child.output, 20, "the child to listen")
+    since = lab.now()
+    lab.b.daemon.start(wait_ready=False)
+    wait(lambda: any("and waited for" in text for _, _, text in lab.b.log.entries(since)), 60,
+         "the daemon to wait for its port")
+    child.interrupt()
+    child.wait()
+    lab.b.wait_ready()
+    lab.net.restore()
+    migration.succeed(120)
+    assert_moved(lab, guest)
