@@ -74,17 +74,38 @@ lookup_own(Migration *migration, virConnectPtr dconn)
     return NULL;
 }
 
-/* What QEMU has told so far is told to the engine: an answer comes behind the events on the same
- * monitor, and this one without QEMU's main loop, which may wait for a page. */
-static void
-hear_qemu(Migration *migration, virConnectPtr dconn)
+static gboolean
+has_ended(Migration *migration, gpointer dconn)
 {
     virDomainPtr dom = lookup_own(migration, dconn);
-    g_autofree char *reply = dom ? qmp_execute_oob(dom, "query-yank", NULL, NULL) : NULL;
+    gboolean ended = !dom || (int)virDomainGetID(dom) == -1;
 
     if (dom)
         virDomainFree(dom);
     virResetLastError();
+    return ended;
+}
+
+/* What QEMU has told so far is told to the engine: an answer comes behind the events on the same
+ * monitor, and this one without QEMU's main loop, which may wait for a page.
+ *
+ * A domain whose QEMU has died is libvirt's to end first. Stock Finish takes one that is about to
+ * be ended out of libvirt's list, and what is out of it is not ended any more: its thread, its
+ * descriptors and its ports stay, and nobody hears of its end (qemuMigrationDstFinishActive(),
+ * src/qemu/qemu_migration.c, processMonitorEOFEvent(), src/qemu/qemu_driver.c, and
+ * virDomainObjBeginJobInternal(), src/conf/virdomainjob.c, 11.3.0; not so in 9.0.0). */
+static void
+hear_qemu(Migration *migration, virConnectPtr dconn)
+{
+    virDomainPtr dom = lookup_own(migration, dconn);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *reply = dom ? qmp_execute_oob(dom, "query-yank", NULL, &error) : NULL;
+
+    if (dom)
+        virDomainFree(dom);
+    virResetLastError();
+    if (g_error_matches(error, QMP_ERROR, QMP_ERROR_MONITOR))
+        migration_poll(migration, has_ended, dconn);
     migration_sync(migration);
 }
 

@@ -1,0 +1,151 @@
+/*
+ * finish.c: stock Finish comes when libvirt has ended a domain whose QEMU has died
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "run/finish.h"
+
+#include "doubles/world.h"
+#include "stock/hooks.h"
+#include "stock/qmp.h"
+#include "stock/table.h"
+
+/* How often the domain is looked for before it has ended. */
+#define LOOKS 5
+
+static struct {
+    gboolean dead; /* QEMU is */
+    gint looks;    /* atomic: how often the domain was looked for */
+    gint active;   /* whether it was when stock Finish was called; -1: that was not called */
+    virConnectPtr connection;
+    virDomainPtr dom;
+    Migration *migration;
+    GThread *libvirt;
+} test;
+
+static virDomainPtr
+look_up(virConnectPtr connection, const unsigned char *uuid)
+{
+    g_atomic_int_inc(&test.looks);
+    return virDomainLookupByUUID(connection, uuid);
+}
+
+static virDomainPtr
+finish(virConnectPtr dconn,
+       virTypedParameterPtr params,
+       int nparams,
+       const char *cookiein,
+       int cookieinlen,
+       char **cookieout,
+       int *cookieoutlen,
+       unsigned int flags,
+       int cancelled)
+{
+    test.active = virDomainIsActive(test.dom) == 1;
+    return NULL;
+}
+
+gpointer
+table_stock(StockSlot slot)
+{
+    if (slot == SLOT_domainMigrateFinish3Params)
+        return (gpointer)finish;
+    if (slot == SLOT_domainLookupByName)
+        return (gpointer)virDomainLookupByName;
+    g_assert_cmpint(slot, ==, SLOT_domainLookupByUUID);
+    return (gpointer)look_up;
+}
+
+/* In place of stock/hooks-finish.c. */
+void
+hooks_set_finish_listener(HooksFinishFn fn)
+{
+}
+
+/* libvirt's thread that ends domains, which comes late. */
+static gpointer
+end_domain(gpointer unused)
+{
+    gint before = g_atomic_int_get(&test.looks);
+
+    while (g_atomic_int_get(&test.looks) < before + LOOKS)
+        g_thread_yield();
+    g_assert_cmpint(virDomainDestroy(test.dom), ==, 0);
+    return NULL;
+}
+
+static char *
+on_command(const char *name, const char *command, const char *arguments, GError **error)
+{
+    if (!test.dead)
+        return g_strdup("{\"return\": []}");
+    if (!test.libvirt)
+        test.libvirt = g_thread_new("libvirt", end_domain, NULL);
+    g_set_error_literal(error, QMP_ERROR, QMP_ERROR_MONITOR, "the monitor is closed");
+    return NULL;
+}
+
+static void
+begin(gboolean dead)
+{
+    g_autoptr(Policy) policy = policy_default();
+
+    world_start();
+    memset(&test, 0, sizeof(test));
+    test.dead = dead;
+    test.active = -1;
+    world_set_qemu(on_command);
+    test.connection = virConnectOpen("test:///default");
+    test.dom = virDomainLookupByUUID(test.connection, world_domain(0));
+    test.migration = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest", policy, 0);
+}
+
+static void
+call(void)
+{
+    virTypedParameterPtr params = NULL;
+    int nparams = 0, max = 0;
+
+    virTypedParamsAddString(&params, &nparams, &max, VIR_MIGRATE_PARAM_DEST_NAME,
+                            virDomainGetName(test.dom));
+    g_assert_null(finish_call(test.connection, params, nparams, NULL, 0, NULL, NULL, 0, 0));
+    virTypedParamsFree(params, nparams);
+}
+
+static void
+end(void)
+{
+    world_drop(test.migration);
+    world_stop();
+    virDomainFree(test.dom);
+    virConnectClose(test.connection);
+}
+
+static void
+test_alive(void)
+{
+    begin(FALSE);
+    call();
+    g_assert_cmpint(test.active, ==, 1);
+    end();
+}
+
+/* The last one: the domain is gone then. */
+static void
+test_dead(void)
+{
+    begin(TRUE);
+    call();
+    g_assert_cmpint(test.active, ==, 0);
+    g_thread_join(test.libvirt);
+    end();
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/finish/alive", test_alive);
+    g_test_add_func("/finish/dead", test_dead);
+    return g_test_run();
+}
