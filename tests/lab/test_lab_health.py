@@ -92,7 +92,7 @@ def test_descriptors(lab, monkeypatch):
     for _ in range(health.FDS_TO_SPARE + 1):
         held.append(socket.socket(socket.AF_UNIX))
         held[-1].connect(lab.a.path(SOCKET))
-    complaint(lab, "descriptors", "socket")
+    complaint(lab, "descriptors", "socket", "'libvirtd in ")
     for each in held:
         each.close()
     assert lab.health.complaints() == []

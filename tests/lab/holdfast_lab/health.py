@@ -139,7 +139,7 @@ class Health:
         except WaitTimeout:
             have = descriptors(host.daemon.pid)
             yield (f"{sum(have.values())} descriptors, {most} are expected: {dict(have)}; threads "
-                   f"{dict(domain_threads(host.daemon.pid))}, domains {names}")
+                   f"{dict(waits(host.daemon.pid))}, domains {names}")
 
 
 def descriptors(pid):
@@ -160,6 +160,19 @@ def domain_threads(pid):
         name = process.name(f"{pid}/task/{thread}")
         if name.startswith("vm-"):
             found[name] += 1
+    return found
+
+
+def waits(pid):
+    """What each thread of a process waits in, in the kernel, as a Counter of "name in function": a
+    domain's that is in poll is told nothing, and one in futex waits for somebody."""
+    found = collections.Counter()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/wchan", encoding="ascii") as f:
+                found[f"{process.name(f'{pid}/task/{thread}')} in {f.read().split('.')[0]}"] += 1
+        except OSError:
+            pass  # it has ended meanwhile
     return found
 
 
