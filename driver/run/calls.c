@@ -204,6 +204,7 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
     unsigned char uuid[VIR_UUID_BUFLEN];
     g_autoptr(Migration) migration = NULL;
     g_autoptr(GError) error = NULL;
+    g_auto(Hold) hold = {0};
     int rc;
 
     if ((flags & VIR_DOMAIN_ABORT_JOB_POSTCOPY) && virDomainGetUUID(dom, uuid) == 0)
@@ -230,7 +231,7 @@ calls_abort_job(virDomainPtr dom, unsigned int flags)
         return -1;
     }
     if (outcome_fetch_state(migration) == STATE_POSTCOPY_ACTIVE &&
-        !command_may_pause(migration, &error)) {
+        !command_may_pause(migration, &hold, &error)) {
         requests_pause_end(migration);
         stock_error_raise(VIR_ERR_OPERATION_INVALID,
                           _("cannot pause the migration of domain '%1$s' now: %2$s"),

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "run/hold.h"
 #include "run/host.h"
 #include "run/migration-priv.h"
 #include "stock/qmp.h"
@@ -174,10 +175,22 @@ command_look(Migration *migration)
     start(migration, &(Command){.lane = COMMAND_IN_BAND, .run = run_look}, NULL);
 }
 
+/* Of a source whose memory has been sent. */
+static gboolean
+hold_back(Migration *migration, gboolean silent, Hold *hold, GError **error)
+{
+    virDomainPtr domain = get_domain(migration, error);
+    gboolean held = domain && hold_begin(hold, migration, domain, silent, error);
+
+    if (domain)
+        virDomainFree(domain);
+    return held;
+}
+
 /* Whether a channel of the source's that breaks is a pause. The answer is not waited for where it
  * matters: a QEMU that sends the last with its main loop locked gives none before that is sent. */
-gboolean
-command_may_pause(const Migration *migration, GError **error)
+static gboolean
+may_break(Migration *migration, gboolean silent, Hold *hold, GError **error)
 {
     g_autofree char *reply = qmp(migration, "{\"execute\":\"query-migrate\"}", error);
     g_autofree char *status = reply ? qmp_reply_string(reply, "status") : NULL;
@@ -185,14 +198,20 @@ command_may_pause(const Migration *migration, GError **error)
 
     if (!reply)
         return FALSE;
-    if (g_strcmp0(status, "postcopy-active") == 0 &&
-        qmp_reply_number(reply, "ram", "remaining", &remaining) &&
-        remaining < REMAINING_MIN_BYTES) {
-        g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND,
-                    "all memory has been sent, and the destination's last word is awaited");
-        return FALSE;
-    }
-    return TRUE;
+    if (g_strcmp0(status, "postcopy-active") != 0 ||
+        !qmp_reply_number(reply, "ram", "remaining", &remaining) ||
+        remaining >= REMAINING_MIN_BYTES)
+        return TRUE;
+    if (remaining == 0)
+        return hold_back(migration, silent, hold, error);
+    g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND, "nearly all memory has been sent");
+    return FALSE;
+}
+
+gboolean
+command_may_pause(Migration *migration, Hold *hold, GError **error)
+{
+    return may_break(migration, FALSE, hold, error);
 }
 
 static void
@@ -201,9 +220,10 @@ run_break(Command *command)
     Migration *migration = command->migration;
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = NULL;
+    g_auto(Hold) hold = {0};
     guint broken;
 
-    if (!command_may_pause(migration, &command->error)) {
+    if (!may_break(migration, TRUE, &hold, &command->error)) {
         channel_bear(&command->channel);
         return;
     }
@@ -249,6 +269,7 @@ run_pause(Command *command)
     g_autoptr(Status) status = NULL;
     g_autoptr(GError) error = NULL;
     g_autofree char *reply = NULL;
+    g_auto(Hold) hold = {0};
 
     if (!migration_let_run(migration)) {
         g_warning("migration %s: not paused: the destination does not say that the guest runs "
@@ -259,7 +280,7 @@ run_pause(Command *command)
     }
     status = migration_get_status(migration);
     if (migration->role == ROLE_SOURCE && status->state == STATE_POSTCOPY_ACTIVE &&
-        !command_may_pause(migration, &error)) {
+        !command_may_pause(migration, &hold, &error)) {
         g_message("migration %s: not paused: %s", migration->id, error->message);
         migration_post(migration, EVENT_PAUSE_WITHDRAWN, 0, NULL);
         return;

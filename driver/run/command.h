@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "run/hold.h"
 #include "run/migration.h"
 
 /** migrate-pause. Comes back only when there was nothing to pause. */
@@ -24,12 +25,17 @@ void command_look(Migration *migration);
  * Not where QEMU has sent everything, or does not say that it has not: then a broken channel is a
  * failed migration, and QEMU runs the guest again, a second time (migration_completion() and
  * migration_iteration_finish(), migration/migration.c, QEMU 10.0); TCP is left to bring the rest.
+ * One that has dirty bitmaps left when all memory has been sent is held meanwhile (hold.h).
  */
 void command_break(Migration *migration);
 
-/** Source: whether a pause now would be one, see command_break(). Blocks; not on the engine thread.
+/**
+ * command_may_pause: source: whether a pause now would be one, see command_break()
+ * @hold: all zero; what QEMU is to be let go of when it has been told to pause
+ *
+ * Blocks; not on the engine thread.
  */
-gboolean command_may_pause(const Migration *migration, GError **error);
+gboolean command_may_pause(Migration *migration, Hold *hold, GError **error);
 
 /** Those that wait for their turn are not carried out: the migration has ended. */
 void command_drop_waiting(Migration *migration);

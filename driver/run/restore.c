@@ -10,6 +10,7 @@
 
 #include <libvirt/virterror.h>
 
+#include "run/hold.h"
 #include "run/host.h"
 #include "run/journal.h"
 #include "run/migration-priv.h"
@@ -151,6 +152,7 @@ take_up(Migration *migration, virConnectPtr connection)
         if (!migration_state_is_postcopy(status->state))
             migration_post(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
         tell_qemu_status(migration, domain);
+        hold_end_left(domain);
     }
     if (type == EVENT_RETURN_REQUESTED && migration_can_ask(migration)) {
         outcome_settle_source(migration);

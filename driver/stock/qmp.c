@@ -312,7 +312,7 @@ qmp_reply_number(const char *reply, const char *object, const char *member, guin
 {
     g_autoptr(Json) json = json_parse(reply);
     Json *result = json ? symbols.virJSONValueObjectGetObject(json, "return") : NULL;
-    Json *within = result ? symbols.virJSONValueObjectGetObject(result, object) : NULL;
+    Json *within = result && object ? symbols.virJSONValueObjectGetObject(result, object) : result;
     unsigned long long number;
 
     if (!within || symbols.virJSONValueObjectGetNumberUlong(within, member, &number) < 0)

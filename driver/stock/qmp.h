@@ -96,7 +96,9 @@ char *qmp_reply_string(const char *reply, const char *member);
 /**
  * qmp_reply_number:
  *
- * A number in an object within the answer's "return", as "remaining" in "ram" of query-migrate.
+ * A number in an object within the answer's "return", as "remaining" in "ram" of query-migrate;
+ * with
+ * @object NULL in that itself.
  * FALSE, and @value untouched, when it is not there or not a whole number.
  */
 gboolean

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Whatever happens to a migration: an incremental backup on the host that has the guest then, laid
 over the full one from before, is its disk, byte for byte; or it is refused, as the table says."""
+import dataclasses
 import json
 
 import pytest
@@ -84,6 +85,16 @@ def assert_worth(scenario, cell, host):
         # What is right now is also stored.
         scenario.start_anew(host)
         assert scenario.worth(host) == (cell.backup, "")
+
+
+def test_outage_while_bitmaps_are_sent(late_lab):
+    """Of memory nothing remains, and yet it is not the end: it pauses, and does not wait for TCP."""
+    cell = next(cell for cell in CELLS if cell.id == "copied-postcopy-network-cut")
+    cell = dataclasses.replace(cell, point="bitmaps")
+    scenario = Scenario(late_lab, cell, Person)
+    scenario.run()
+    assert_lives(scenario, late_lab.b, late_lab.a)
+    assert_worth(scenario, cell, late_lab.b)
 
 
 def test_each_worth_is_told_from_the_others(late_lab):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A daemon is restarted in the middle of postcopy: the migration is taken up where it is."""
+import json
+
 import pytest
 
 from holdfast_lab import wait
@@ -84,3 +86,16 @@ def test_a_held_call_does_not_hold_the_daemon(lab, guest):
     lab.net.restore()
     wait(lambda: lab.b.domain_state(reason=True) == "running (migrated)", 120, "the end on b")
     guest.witness_ok(lab.b)
+
+
+def test_a_source_that_was_held(lab, guest):
+    """As it would be by a daemon that is killed while it pauses it: QEMU's bandwidth is what keeps it
+    from its end, and would keep it for ever."""
+    lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
+    guest.wait_heartbeat(lab.b)
+    lab.a.virsh("qemu-monitor-command", "guest", json.dumps({
+        "execute": "migrate-set-parameters", "arguments": {"max-postcopy-bandwidth": 11}}))
+    restart(lab, "a", True)
+    wait(lambda: any(message.get("arguments", {}).get("max-postcopy-bandwidth") == 0
+                     for _, kind, message in lab.a.qmp_log() if kind == "send"), 30, "no limit")
+    assert_moved(lab, guest)

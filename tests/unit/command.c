@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "doubles/libvirt.h"
 #include "doubles/world.h"
 #include "run/migration-priv.h"
 #include "stock/qmp.h"
@@ -21,6 +22,9 @@ static struct {
     GCond changed;
     gboolean blocked; /* commands that go in-band are not answered */
     gboolean shut;    /* the channel is gone already when it is told to pause */
+    gboolean all;     /* memory has been sent; dirty bitmaps are sent after it */
+    gboolean busy;    /* ... and they have not all been */
+    guint sent;       /* bytes */
     guint at_work;    /* of those */
     GString *said;    /* the commands, in the order in which they came */
 } qemu;
@@ -29,14 +33,27 @@ static char *
 on_command(const char *domain, const char *command, const char *arguments, GError **error)
 {
     const char *port = strstr(command, "tcp:10.0.0.1:");
+    const char *bandwidth = strstr(command, "max-postcopy-bandwidth\":");
 
     /* Not told: there are as many as it takes. */
     if (g_str_equal(command, "{\"execute\":\"query-migrate\"}"))
-        return g_strdup("{\"return\": {\"status\": \"postcopy-active\", "
-                        "\"ram\": {\"remaining\": 1000000000}}}");
+        return g_strdup_printf("{\"return\": {\"status\": \"postcopy-active\", "
+                               "\"ram\": {\"remaining\": %u, \"transferred\": %u}}}",
+                               qemu.all ? 0 : 1000000000, qemu.sent += 13);
+    if (strstr(command, "query-migrate-parameters"))
+        return g_strdup("{\"return\": {\"max-postcopy-bandwidth\": 0, \"block-bitmap-mapping\": "
+                        "[{\"node-name\": \"n1\", \"bitmaps\": [{\"name\": \"monday\"}]}]}}");
+    if (strstr(command, "query-named-block-nodes"))
+        return g_strdup_printf("{\"return\": [{\"node-name\": \"n1\", \"dirty-bitmaps\": "
+                               "[{\"name\": \"monday\", \"granularity\": 65536, \"busy\": %s}]}]}",
+                               qemu.busy ? "true" : "false");
     g_mutex_lock(&qemu.lock);
-    g_string_append_printf(qemu.said, "%.*s ", (int)(port ? 5 : strlen(command)),
-                           port ? port + strlen("tcp:10.0.0.1:") : command);
+    if (bandwidth)
+        g_string_append_printf(qemu.said, "%.*s ", (int)strcspn(bandwidth + 24, "}"),
+                               bandwidth + 24);
+    else
+        g_string_append_printf(qemu.said, "%.*s ", (int)(port ? 5 : strlen(command)),
+                               port ? port + strlen("tcp:10.0.0.1:") : command);
     g_cond_broadcast(&qemu.changed);
     if (port) {
         g_assert_cmpuint(++qemu.at_work, ==, 1);
@@ -157,6 +174,39 @@ test_shut_before_a_pause(void)
     g_assert_cmpint(status->reason, ==, REASON_OPERATOR);
     qemu.shut = FALSE;
     end();
+}
+
+static void
+break_it(gpointer unused)
+{
+    command_break(qemu.migration);
+}
+
+/* What breaks the channel when the memory has been sent is a pause where bitmaps are left, and QEMU
+ * does not come to its end before it is told; else it would be a failure, and nothing is done. */
+static void
+test_bitmaps_left(void)
+{
+    static const char *const said[] = {"49201 11 migrate-pause 0 ", "49201 "};
+
+    for (guint ended = 0; ended < 2; ended++) {
+        for (guint outage = 0; outage < 2; outage++) {
+            begin();
+            set_blocked(FALSE);
+            world_settle();
+            migration_tell(qemu.migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+            qemu.all = TRUE;
+            qemu.busy = !ended;
+            if (outage)
+                world_on_engine(break_it, NULL);
+            else
+                migration_tell(qemu.migration, EVENT_PAUSE_REQUESTED, 1, NULL);
+            world_settle();
+            wait_said(said[ended]);
+            qemu.all = FALSE;
+            end();
+        }
+    }
 }
 
 /* What has not been sent when the migration ends is not sent. */
@@ -328,9 +378,10 @@ test_released(void)
 int
 main(int argc, char **argv)
 {
-    g_test_init(&argc, &argv, NULL);
+    libvirt_init(&argc, &argv);
     g_test_add_func("/command/blocked", test_blocked);
     g_test_add_func("/command/shut-before-a-pause", test_shut_before_a_pause);
+    g_test_add_func("/command/bitmaps-left", test_bitmaps_left);
     g_test_add_func("/command/dropped", test_dropped);
     g_test_add_func("/command/hastened", test_hastened);
     g_test_add_func("/command/hastened-too-late", test_hastened_too_late);

@@ -110,7 +110,11 @@ test_numbers(void)
         const char *reply;
         gboolean found;
         guint64 value;
+        gboolean itself; /* no object within */
     } cases[] = {
+        {"{\"return\": {\"remaining\": 7}}", TRUE, 7, TRUE},
+        {"{\"return\": {\"ram\": {\"remaining\": 7}}}", FALSE, 0, TRUE},
+        {"{\"return\": 7}", FALSE, 0, TRUE},
         {"{\"return\": {\"ram\": {\"remaining\": 0}}}", TRUE, 0},
         {"{\"return\": {\"ram\": {\"remaining\": 18446744073709551615}}}", TRUE, G_MAXUINT64},
         {"{\"return\": {\"ram\": {\"remaining\": \"x\"}}}", FALSE, 0},
@@ -123,10 +127,11 @@ test_numbers(void)
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const char *object = cases[i].itself ? NULL : "ram";
         guint64 value = 42;
 
         g_test_message("%s", cases[i].reply);
-        g_assert_cmpint(qmp_reply_number(cases[i].reply, "ram", "remaining", &value), ==,
+        g_assert_cmpint(qmp_reply_number(cases[i].reply, object, "remaining", &value), ==,
                         cases[i].found);
         g_assert_cmpuint(value, ==, cases[i].found ? cases[i].value : 42);
     }

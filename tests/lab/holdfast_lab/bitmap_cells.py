@@ -39,7 +39,7 @@ class Scenario:
         self.postcopy = cell.mode == POSTCOPY
         # The one disk is so large for its bitmap alone, which QEMU sends a piece for each 512 MiB of,
         # and only what has been written of it is copied.
-        large = cell.event == "operators-pause"
+        large = cell.event == "operators-pause" or cell.point == "bitmaps"
         self.flags = ["--persistent"]
         if cell.storage == COPIED:
             self.flags.append("--copy-storage-inc" if large else "--copy-storage-all")
@@ -215,9 +215,10 @@ class Scenario:
             self.migration.fail(60)
             self.lab.net.restore()
             return
-        self._reach("postcopy")
-        self.lab.net.cut("all", how="reset", port=DATA_PORTS)
-        self.migration.wait_status("postcopy-paused")
+        self._reach(self.cell.point or "postcopy")
+        self.lab.net.cut("all", how="drop" if self.cell.point else "reset", port=DATA_PORTS)
+        # So near the end the destination leaves it to the source to break the channel.
+        self.migration.wait_status("postcopy-paused", hosts=[self.lab.a] * bool(self.cell.point))
         self.lab.net.restore()
         self._resume_if_paused()
 
@@ -227,22 +228,24 @@ class Scenario:
         return json.loads(reply.stdout)["return"]
 
     def _reach_bitmaps(self):
-        """QEMU sends the bitmaps when it has sent the memory, a piece each tenth of a second here:
-        6 s of them. Of the memory a page at least goes each tenth of a second."""
+        """QEMU sends the bitmaps when it has sent the memory: here a piece each tenth of a second, and
+        6 s of them. Without one it sends 18 bytes in that time, and with it 42 or more."""
         def remaining():
             return self._ask_a("query-migrate")["ram"]["remaining"]
+
+        def set_bandwidth(number):
+            self._ask_a("migrate-set-parameters", **{"max-postcopy-bandwidth": number})
 
         # QEMU sends what it would send in the time that it may stop the guest for at full speed.
         self.lab.a.virsh("migrate-setmaxdowntime", str(self.guest), "1")
         self._reach_postcopy()
         self.lab.a.virsh("migrate-setspeed", str(self.guest), "20", "--postcopy")
-        # Slower and slower: whoever asks how much is left hears of it late, and empty pages are
-        # many in a moment.
-        for left, speed in ((16 << 20, 4_000_000), (6_000_000, 1_000_000), (1_500_000, 200_000),
-                            (400_000, 100)):
-            wait(lambda: remaining() < left, 60, f"all but {left} bytes of memory sent")
-            self._ask_a("migrate-set-parameters", **{"max-postcopy-bandwidth": speed})
+        wait(lambda: remaining() < 16 << 20, 60, "all but 16 MiB of memory sent")
+        # Of memory QEMU still sends a buffer each tenth of a second, and of the bitmaps nothing, so
+        # that none of them goes while whoever asks how much is left waits for the answer.
+        set_bandwidth(100)
         wait(lambda: remaining() == 0, 60, "all memory sent")
+        set_bandwidth(300)
 
     def _operators_pause(self):
         self._reach("bitmaps" if self.cell.storage == COPIED else "postcopy")
