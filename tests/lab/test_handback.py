@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A guest comes back over shared storage to a source that had given its images up: what the images
 hold is looked at before it runs, nothing is taken that somebody has, and an incremental backup is
-right or refused."""
+right or refused.
+
+Where QEMU has a bitmap in memory that it will never store, as libvirt leaves it when a migration
+with copied storage is cancelled, the guard alone tells what was written at the destination."""
 import json
 import os
 import signal
@@ -10,11 +13,18 @@ import pytest
 
 from holdfast_lab import wait
 from holdfast_lab.backup import Backups
+from holdfast_lab.bitmap_cells import plug_in_behind_libvirts_back
 from holdfast_lab.migration import Migration
 from holdfast_lab.network import RPC_PORT
 
 MODULE = os.environ.get("HOLDFAST_MODULE_DIR", "")
 GUARD = "holdfast-guard"
+PULL = """\
+<domainbackup mode='pull'>
+  <server transport='unix' socket='/run/lab-backup.sock'/>
+  <disks><disk name='vda' backup='yes' type='file'/></disks>
+</domainbackup>
+"""
 
 pytestmark = pytest.mark.skipif(not MODULE, reason="HOLDFAST_MODULE_DIR names no module")
 
@@ -116,7 +126,8 @@ def test_a_persons_word_that_comes_too_early(lab):
     guest.wait_heartbeat(lab.b)
     lab.b.qemu().kill()
     lab.a.virsh("resume", "guest")
-    wait_log(migration, "dirty bitmap monday on libvirt-1-format: drop")
+    wait_log(migration, "dirty bitmap monday on libvirt-1-format: drop: the source stored it in the "
+             "image, and it is not there whole any more")
     assert "monday" in backups.refused(lab.a, "monday")
     assert_guest_is_right(lab, backups)
 
@@ -164,3 +175,89 @@ def test_a_guard_is_gone_where_the_guest_arrives(lab):
     assert bitmaps(lab.b) == {"monday"}
     assert GUARD not in lab.b.virsh("checkpoint-list", "guest").stdout
     guest.witness_ok(lab.b)
+
+
+# A bitmap that is in memory alone
+
+def cancel_a_copy(lab, guest):
+    """A migration to an image of its own, which libvirt cancels."""
+    elsewhere = os.path.join(lab.shared, "elsewhere.qcow2")
+    lab.command("qemu-img", "create", "-q", "-f", "qcow2", elsewhere, guest.disk_size)
+    migration = lab.migrate(lab.a, lab.b, "--copy-storage-all", "--xml",
+                            guest.xml_file(disk=elsewhere), "--bandwidth", "20")
+    migration.wait_status("active")
+    wait(lambda: "MiB" in lab.a.jobinfo("guest").get("Data processed", ""), 60,
+         "memory on its way")
+    lab.a.virsh("domjobabort", "guest")
+    migration.fail(60)
+
+
+def start_unstored(lab, attributes):
+    """Stock libvirt alone has cancelled it; and when Holdfast is installed a backup client is at
+    work, and keeps it from repairing the bitmap for longer than it waits."""
+    lab.a.daemon.restart(HOLDFAST="off")
+    guest, backups = start(lab, attributes)
+    cancel_a_copy(lab, guest)
+    with open(os.path.join(lab.shared, "pull.xml"), "w", encoding="ascii") as f:
+        f.write(PULL)
+    lab.a.virsh("backup-begin", "guest", f.name)
+    lab.a.daemon.restart(HOLDFAST="on")
+    wait(lambda: any("cannot see whether its dirty bitmaps need repair" in line
+                     for _, _, line in lab.a.log.entries(lab.epoch)), 60, "no repair")
+    lab.a.virsh("domjobabort", "guest")
+    return guest, backups
+
+
+def arrived(lab, guest, backups):
+    """Where the guest is for good its guard goes; and the destination's QEMU ends in order."""
+    migration = leave_to_a_destination_that_runs(lab)
+    backups.write(lab.b, "write -q -P 77 48M 1M")
+    guest.wait_heartbeat(lab.b)
+    lab.b.qemu().kill(signal.SIGTERM)
+    lab.a.virsh("resume", "guest")
+    return migration
+
+
+def never_ran(lab, guest, backups):
+    migration = complete_without_an_answer(lab, None)
+    lab.b.qemu().kill()
+    migration.wait(60)
+    wait(lambda: lab.a.domain_state() == "running", 60, "the guest to run on a")
+    return migration
+
+
+def refused(lab, guest, backups):
+    """QEMU at b does not take the guest's state; at a it takes its images again by itself."""
+    plug_in_behind_libvirts_back(lab.a, guest)
+    migration = lab.migrate(lab.a, lab.b)
+    migration.wait_status("device", hosts=[lab.a])
+    migration.fail(60)
+    return migration
+
+
+@pytest.mark.daemon_may_say("cannot acquire state change lock",
+                            reason="a backup is begun that outlasts the daemon's patience")
+@pytest.mark.parametrize("guard, how, decision", [
+    ("auto", never_ran, "restore: the guard is empty: the destination has written nothing"),
+    # QEMU at a does not find the bitmaps of the image where they were.
+    ("auto", arrived, "drop: the image could not be looked at, so nothing is proven"),
+    ("off", arrived, "drop: nothing proves that the destination has written nothing"),
+    ("auto", refused, "drop: the destination may have written to the image"),
+], ids=["restore", "guard-gone", "no-guard", "device"])
+def test_one_that_qemu_would_never_store(lab, guard, how, decision):
+    guest, backups = start_unstored(lab, f'guard="{guard}"')
+    migration = how(lab, guest, backups)
+    wait_log(migration, f"dirty bitmap monday on libvirt-1-format: {decision}")
+    if decision.startswith("drop"):
+        assert "monday" in backups.refused(lab.a, "monday")
+        assert_guest_is_right(lab, backups)
+        return
+    assert bitmaps(lab.a) == {"monday"}
+    lab.a.virsh("suspend", "guest")
+    path = backups.incremental(lab.a, "monday")
+    backups.assert_equals_disk(path, lab.a)
+    assert backups.unwritten_bytes(path, lab.a) == 0
+    # It is stored now, too.
+    lab.a.virsh("destroy", "guest")
+    lab.a.virsh("start", "guest", "--paused")
+    backups.assert_equals_disk(backups.incremental(lab.a, "monday"), lab.a)
