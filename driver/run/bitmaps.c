@@ -12,6 +12,7 @@
 #include "run/decided.h"
 #include "run/guard.h"
 #include "run/rebuild.h"
+#include "run/stuck.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
@@ -187,11 +188,15 @@ do_all(const Stay *guest, const Work *work)
 
 /* Whether a migration from here has ended before the guest left; *@again when it is about to. */
 static gboolean
-has_failed(QmpJob *job, gboolean *again, GError **error)
+has_failed(const Stay *guest, gboolean *again, GError **error)
 {
-    g_autofree char *reply = qmp_job_execute(job, "{\"execute\":\"query-migrate\"}", error);
+    Stuck stuck = guest->migration ? stuck_get(guest->migration) : STUCK_NOT;
+    g_autofree char *reply = qmp_job_execute(guest->job, "{\"execute\":\"query-migrate\"}", error);
     g_autofree char *status = reply ? qmp_reply_string(reply, "status") : NULL;
 
+    /* There it says `device` or `cancelling` as long as it lives. */
+    if (stuck != STUCK_NOT)
+        return stuck == STUCK_RUNS;
     *again = g_strcmp0(status, "cancelling") == 0;
     return g_strcmp0(status, "cancelled") == 0 || g_strcmp0(status, "failed") == 0;
 }
@@ -207,7 +212,7 @@ look(const Stay *guest, Work *work, gboolean *again, GError **error)
         (!view_has_mapping(parameters) &&
          !(guest->migration &&
            (migration_has_given_up(guest->migration) || migration_is_guarded(guest->migration)))) ||
-        !has_failed(guest->job, again, error))
+        !has_failed(guest, again, error))
         return FALSE;
     nodes = qmp_job_execute(guest->job, VIEW_QUERY_NODES, error);
     work->view = nodes ? view_parse(nodes, parameters, error) : NULL;

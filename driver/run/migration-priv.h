@@ -68,6 +68,8 @@ struct Migration {
     GPtrArray *disks;    /* of Disk; NULL: not known */
     GPtrArray *verdicts; /* of Verdict, that the engine thread has yet to take in */
 
+    gint stuck; /* atomic; of Stuck, see stuck.h */
+
     gint kept; /* atomic; of KEPT_*, see restore.h; 0: it is known whose the guest is */
     /* of the thread that finds that out */
     gint64 kept_since_us;

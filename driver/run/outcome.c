@@ -9,6 +9,7 @@
 
 #include "run/carry.h"
 #include "run/host.h"
+#include "run/stuck.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/qmp.h"
@@ -215,7 +216,8 @@ settle(Migration *migration, virDomainPtr dom, MigrationState outcome)
     } else if (outcome == STATE_CANCELLED && reason == VIR_DOMAIN_PAUSED_MIGRATION) {
         g_message("migration %s: domain %s does not run on the destination and goes on here",
                   migration_get_id(migration), migration_get_name(migration));
-        if (virDomainResume(dom) < 0)
+        stuck_end_wait(migration, dom);
+        if (!stuck_let_run(migration, dom) && virDomainResume(dom) < 0)
             g_warning("migration %s: domain %s does not go on: %s; try it with virsh resume",
                       migration_get_id(migration), migration_get_name(migration),
                       virGetLastErrorMessage());
@@ -284,9 +286,15 @@ void
 outcome_look_job(gpointer opaque, gpointer unused)
 {
     g_autoptr(Migration) migration = opaque;
+    virDomainPtr dom = NULL;
 
     if (is_abandoned(migration))
         outcome_settle_source(migration);
+    else if ((dom = outcome_find_own(migration)))
+        stuck_look(migration, dom);
+    if (dom)
+        virDomainFree(dom);
+    virResetLastError();
 }
 
 void

@@ -43,7 +43,7 @@ virDomainPtr outcome_find_own(Migration *migration);
 void outcome_stop_job(gpointer migration, gpointer unused);
 void outcome_abort_job(gpointer migration, gpointer unused);
 /** outcome_settle_source() if the guest is stopped for a migration that libvirt's API has let go
- * of: no client is left to call Confirm. */
+ * of: no client is left to call Confirm; stuck_look() otherwise. */
 void outcome_look_job(gpointer migration, gpointer unused);
 /** What is left to do at a source where libvirt has ended the domain by itself: what the
  * destination is to have is carried there. */

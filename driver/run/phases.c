@@ -17,6 +17,7 @@
 #include "run/params.h"
 #include "run/postcopy.h"
 #include "run/stray.h"
+#include "run/stuck.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/table.h"
@@ -92,7 +93,8 @@ phases_begin(virDomainPtr dom,
     PostcopyPlan plan = {0};
     char *xml;
 
-    if (!postcopy_begin(dom, policy, params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
+    if (stuck_refuse(dom) ||
+        !postcopy_begin(dom, policy, params_get_string(params, nparams, VIR_MIGRATE_PARAM_URI),
                         flags, &plan) ||
         !departure_begin(dom, policy, params, nparams, flags))
         return NULL;
@@ -191,6 +193,8 @@ phases_perform(virDomainPtr dom,
         name_migration(migration, cookieout, cookieoutlen);
         return 0;
     }
+    if (migration)
+        stuck_explain(migration, dom);
     repair_bitmaps(migration, dom, flags);
     if (migration)
         outcome_tell(migration, EVENT_CALL_FAILED);

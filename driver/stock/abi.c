@@ -5,6 +5,8 @@
  */
 #include "stock/abi.h"
 
+#include <string.h>
+
 static const AbiRow rows[] = {
 #include "stock/abi-rows.inc"
     {.version = 0},
@@ -48,4 +50,14 @@ abi_migration_status(const AbiRow *row, int status)
             return row->migration_status[i];
     }
     return NULL;
+}
+
+int
+abi_find_migration_status(const AbiRow *row, const char *name)
+{
+    for (int i = 0; row->migration_status[i]; i++) {
+        if (strcmp(row->migration_status[i], name) == 0)
+            return i;
+    }
+    return -1;
 }

@@ -78,3 +78,6 @@ const char *abi_slot_name(StockSlot slot);
 
 /** The name QEMU has for a qemuMonitorMigrationStatus, NULL for a number out of range. */
 const char *abi_migration_status(const AbiRow *row, int status);
+
+/** The number that libvirt has for QEMU's name of a status; -1: none. */
+int abi_find_migration_status(const AbiRow *row, const char *name);

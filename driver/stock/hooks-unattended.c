@@ -50,19 +50,6 @@ hooks_set_unattended_listener(HooksUnattendedFn fn)
     g_mutex_unlock(&listener_lock);
 }
 
-/* Of QEMU's "completed"; -1: none. */
-static int
-get_completed(const AbiRow *row)
-{
-    const char *name;
-
-    for (int i = 0; (name = abi_migration_status(row, i)); i++) {
-        if (g_str_equal(name, "completed"))
-            return i;
-    }
-    return -1;
-}
-
 /* Whether somebody has taken the call over. @vm: locked by the caller */
 static gboolean
 is_held(gpointer driver, gpointer vm, const AbiRow *row)
@@ -76,7 +63,8 @@ is_held(gpointer driver, gpointer vm, const AbiRow *row)
     if (!to || !stock_domain_is_active(vm))
         return FALSE;
     held = g_new(HooksUnattended, 1);
-    *held = (HooksUnattended){driver, g_object_ref(vm), get_completed(row)};
+    *held =
+        (HooksUnattended){driver, g_object_ref(vm), abi_find_migration_status(row, "completed")};
     if (to(stock_domain_uuid(vm), held))
         return TRUE;
     hooks_unattended_drop(held);
@@ -107,8 +95,8 @@ qemuMigrationProcessUnattended(gpointer driver, gpointer vm, int job, int status
 {
     const AbiRow *row = table_row();
 
-    if (row && job == row->async_migration_out && status == get_completed(row) &&
-        is_held(driver, vm, row))
+    if (row && job == row->async_migration_out &&
+        status == abi_find_migration_status(row, "completed") && is_held(driver, vm, row))
         return;
     stock_functions.process_unattended(driver, vm, job, status);
 }

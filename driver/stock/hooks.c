@@ -95,6 +95,21 @@ qemuMonitorEmitMigrationStatus(gpointer monitor, int status)
     stock_functions.emit_migration_status(monitor, status);
 }
 
+/* As qemuMonitorIOProcess() does, with a reference and locked (src/qemu/qemu_monitor.c, 9.0.0 and
+ * 11.3.0). */
+gboolean
+hooks_emit_migration_status(virDomainPtr dom, const char *status, GError **error)
+{
+    g_autoptr(GObject) monitor = qmp_get_monitor(dom, error);
+
+    if (!monitor)
+        return FALSE;
+    symbols.virObjectLock(monitor);
+    stock_functions.emit_migration_status(monitor, abi_find_migration_status(table_row(), status));
+    symbols.virObjectUnlock(monitor);
+    return TRUE;
+}
+
 /* A property of the monitor, which is a GObject, so that it is gone with it. */
 static GQuark
 oob_quark(void)

@@ -38,6 +38,15 @@ typedef void (*HooksMigrationFn)(const unsigned char *uuid, const char *status, 
 void hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque);
 
 /**
+ * hooks_emit_migration_status: libvirt hears of a status that QEMU has not told
+ * @status: as QEMU spells it
+ *
+ * The listener does not. On a thread with nothing locked and no job. FALSE with @error set when the
+ * domain does not run.
+ */
+gboolean hooks_emit_migration_status(virDomainPtr dom, const char *status, GError **error);
+
+/**
  * HooksContinueFn:
  * @uuid: of the domain, VIR_UUID_BUFLEN bytes, valid during the call
  * @monitor: for hooks_ask(), during the call

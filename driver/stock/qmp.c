@@ -206,9 +206,8 @@ qmp_job_end(QmpJob *job)
     stock_error_restore(saved);
 }
 
-/* A reference to the domain's monitor; NULL with @error set when there is none. */
-static gpointer
-get_monitor(virDomainPtr dom, GError **error)
+gpointer
+qmp_get_monitor(virDomainPtr dom, GError **error)
 {
     gpointer vm = symbols.qemuDomainObjFromDomain(dom);
     gpointer monitor;
@@ -243,7 +242,7 @@ char *
 qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GError **error)
 {
     virErrorPtr saved = stock_error_save();
-    g_autoptr(GObject) monitor = get_monitor(dom, error);
+    g_autoptr(GObject) monitor = qmp_get_monitor(dom, error);
     g_autofree char *reply = NULL;
     gboolean ok;
 
@@ -263,7 +262,7 @@ gboolean
 qmp_has_oob(virDomainPtr dom)
 {
     virErrorPtr saved = stock_error_save();
-    g_autoptr(GObject) monitor = get_monitor(dom, NULL);
+    g_autoptr(GObject) monitor = qmp_get_monitor(dom, NULL);
     gboolean oob = monitor && hooks_monitor_has_oob(monitor);
 
     stock_error_restore(saved);

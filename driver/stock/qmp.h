@@ -71,6 +71,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpJob, qmp_job_end)
  */
 char *qmp_execute_oob(virDomainPtr dom, const char *command, const char *arguments, GError **error);
 
+/** A reference to the domain's monitor, a GObject; NULL with @error set when it does not run. */
+gpointer qmp_get_monitor(virDomainPtr dom, GError **error);
+
 /** Whether the domain's monitor has out-of-band commands; FALSE for one that does not run. */
 gboolean qmp_has_oob(virDomainPtr dom);
 

@@ -12,6 +12,8 @@
 
 #include "doubles/libvirt.h"
 #include "doubles/world.h"
+#include "run/migration-priv.h"
+#include "run/stuck.h"
 #include "stock/qmp.h"
 #include "stock/symbols.h"
 
@@ -314,6 +316,26 @@ test_guarded(void)
     end();
 }
 
+/* A QEMU that says `device` or `cancelling` as long as it lives, and has its guest again or not. */
+static void
+test_stuck(void)
+{
+    static const char *const statuses[] = {"device", "cancelling"};
+    g_autoptr(Policy) policy = policy_default();
+
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(statuses); i++) {
+        Migration *migration;
+
+        begin(statuses[i / 2], NO_MAPPING, "cp1 holdfast-guard");
+        migration = migration_start(ROLE_SOURCE, NULL, world_domain(0), "guest0", policy, 0);
+        migration_set_guarded(migration, TRUE);
+        g_atomic_int_set(&migration->stuck, i % 2 ? STUCK_RUNS : STUCK_STANDS);
+        repair(i % 2 ? "-holdfast-guard end " : "");
+        world_drop(migration);
+        end();
+    }
+}
+
 static void
 test_all(void)
 {
@@ -341,6 +363,7 @@ main(int argc, char **argv)
     g_test_add_func("/bitmaps/interrupted", test_interrupted);
     g_test_add_func("/bitmaps/given-up", test_given_up);
     g_test_add_func("/bitmaps/guarded", test_guarded);
+    g_test_add_func("/bitmaps/stuck", test_stuck);
     g_test_add_func("/bitmaps/all", test_all);
     return g_test_run();
 }

@@ -288,7 +288,7 @@ qmp_job_execute(QmpJob *job, const char *json, GError **error)
 gboolean
 qmp_job_pass_fd(QmpJob *job, const char *name, int fd, GError **error)
 {
-    g_autofree char *command = g_strdup_printf("getfd %s", name);
+    g_autofree char *command = g_strdup_printf("getfd %s %d", name, fd);
     g_autofree char *reply = send((virDomainPtr)job, command, NULL, error);
 
     return reply != NULL;

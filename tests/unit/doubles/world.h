@@ -44,7 +44,8 @@ const unsigned char *world_domain(guint n);
 
 /**
  * WorldQmpFn: a QEMU
- * @command: "migrate-pause", "migrate-recover" or the whole JSON of a command that goes in-band
+ * @command: "migrate-pause", "migrate-recover", "getfd NAME FD", or the whole JSON of a command
+ * that goes in-band
  * @arguments: or NULL
  *
  * Returns: the answer, to be freed; NULL with @error set. On a thread that may block.
@@ -58,6 +59,8 @@ void world_set_qemu(WorldQmpFn fn);
 void world_migration_event(guint domain, const char *status);
 /** libvirt has the QEMU of a domain go on from pre-switchover; whether that was let through. */
 gboolean world_migrate_continue(guint domain);
+/** How often libvirt was told that QEMU had cancelled the migration, since it was last asked. */
+guint world_take_cancelled(void);
 /** How many commands were sent so far. */
 guint world_count_commands(void);
 
