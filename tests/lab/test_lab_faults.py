@@ -9,6 +9,7 @@ import pytest
 
 from holdfast_lab import wait
 from holdfast_lab.network import DATA_PORTS, RPC_PORT
+from holdfast_lab.process import Process
 
 CONNECT = """
 import socket, sys
@@ -23,6 +24,14 @@ except ConnectionRefusedError:
     print("reset")
 except OSError as e:
     print(e.strerror)
+"""
+
+
+# Its first thread ends, by exit(2) of x86-64, and is a zombie; another sleeps on.
+OUTLIVED = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).syscall(60, 0)
 """
 
 
@@ -112,6 +121,16 @@ def test_a_restarted_daemon_keeps_its_guest(lab, guest, hard):
     guest.witness_ok(lab.a)
     lab.a.virsh("destroy", "guest")
     lab.a.wait_event("Stopped Destroyed")  # the recorder has come back too
+
+
+def test_a_killed_process_is_gone_with_its_last_thread():
+    """Until then it has its ports and its locks."""
+    with subprocess.Popen([sys.executable, "-c", OUTLIVED]) as child:
+        process = Process(child.pid, "child")
+        wait(lambda: process.state == "Z", 20, "the first thread to end")
+        assert process.alive
+        process.kill()
+        assert not process.alive and process.state == "Z", "reaped by nobody yet"
 
 
 def test_a_qemu_stopped_and_killed(lab, guest):

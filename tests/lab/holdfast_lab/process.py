@@ -37,8 +37,15 @@ def name(pid):
 
 
 def alive(pid):
+    """Also one whose first thread alone has ended, of a kill say: what it has open, locked and
+    listens on is free when its last thread has."""
     found = _stat(pid)
-    return found is not None and found[0] not in "ZX"
+    if found is None or found[0] == "X":
+        return False
+    try:
+        return found[0] != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
 
 
 def pids_in_network_namespace(path):
@@ -70,9 +77,14 @@ class Process:
         return alive(self.pid)
 
     @property
+    def state(self):
+        """Of its first thread, a letter of proc(5); X: gone."""
+        return (_stat(self.pid) or "X")[0]
+
+    @property
     def stopped(self):
         """By SIGSTOP, or gone."""
-        return (_stat(self.pid) or "X")[0] in "TX"
+        return self.state in "TX"
 
     def send(self, number):
         os.kill(self.pid, number)
