@@ -5,6 +5,7 @@
  */
 #include "run/restore.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -86,12 +87,33 @@ look(virDomainPtr domain, RestoreSight *sight, pid_t *pid)
     sight->exists = TRUE;
     sight->has_job = job.async == STOCK_ASYNC_IN || job.async == STOCK_ASYNC_OUT;
     *pid = job.pid;
+    /* libvirt finds that out later, and tells nobody (qemuProcessReconnect(),
+     * src/qemu/qemu_process.c, 11.3.0). */
+    if (job.active && job.pid > 0 && kill(job.pid, 0) < 0 && errno == ESRCH) {
+        sight->state = VIR_DOMAIN_SHUTOFF;
+        sight->reason = VIR_DOMAIN_SHUTOFF_CRASHED;
+    }
     return TRUE;
 }
 
+static EventType
+judge(Migration *migration, virDomainPtr domain, RestoreSight *sight, pid_t *pid)
+{
+    g_autoptr(Status) status = migration_get_status(migration);
+    EventType type;
+
+    *sight = (RestoreSight){0};
+    look(domain, sight, pid);
+    type = restore_judge(migration->role, status->state, sight);
+    g_message("migration %s of domain %s (%s): found %s after a restart of the daemon: %s",
+              migration->id, migration->name, migration_role_to_string(migration->role),
+              migration_state_to_string(status->state), event_type_to_string(type));
+    return type;
+}
+
 /* On the source, whose main loop never waits for a page, QEMU itself can be asked. This waits until
- * libvirt has reconnected. */
-static void
+ * libvirt has reconnected. FALSE: it is gone. */
+static gboolean
 tell_qemu_status(Migration *migration, virDomainPtr domain)
 {
     g_autoptr(GError) error = NULL;
@@ -99,11 +121,14 @@ tell_qemu_status(Migration *migration, virDomainPtr domain)
     g_autofree char *status = reply ? qmp_reply_string(reply, "status") : NULL;
     EventType type;
 
+    if (!reply && qmp_error_is_gone(error))
+        return FALSE;
     if (!reply)
         g_warning("migration %s: QEMU does not say how far it is: %s", migration->id,
                   error->message);
     else if (status && event_type_from_qemu(status, &type))
         migration_post(migration, type, 0, NULL);
+    return TRUE;
 }
 
 /* Before postcopy, where QEMU's main loop never waits for a page, a command waits until libvirt has
@@ -119,7 +144,7 @@ take_up(Migration *migration, virConnectPtr connection)
 {
     virDomainPtr domain = virDomainLookupByUUID(connection, migration->uuid);
     g_autoptr(Status) status = migration_get_status(migration);
-    RestoreSight sight = {0};
+    RestoreSight sight;
     pid_t pid = 0;
     EventType type;
 
@@ -139,11 +164,7 @@ take_up(Migration *migration, virConnectPtr connection)
     }
     if (domain && !migration_state_is_postcopy(status->state))
         wait_reconnected(domain);
-    look(domain, &sight, &pid);
-    type = restore_judge(migration->role, status->state, &sight);
-    g_message("migration %s of domain %s (%s): found %s after a restart of the daemon: %s",
-              migration->id, migration->name, migration_role_to_string(migration->role),
-              migration_state_to_string(status->state), event_type_to_string(type));
+    type = judge(migration, domain, &sight, &pid);
     migration_set_channel(migration, pid, 0);
     if (domain)
         migration_set_domain_id(migration, (int)virDomainGetID(domain));
@@ -151,8 +172,10 @@ take_up(Migration *migration, virConnectPtr connection)
         /* Whatever QEMU says now comes after the switch, which the journal may not know. */
         if (!migration_state_is_postcopy(status->state))
             migration_post(migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
-        tell_qemu_status(migration, domain);
-        hold_end_left(domain);
+        if (tell_qemu_status(migration, domain))
+            hold_end_left(domain);
+        else
+            type = judge(migration, domain, &sight, &pid);
     }
     if (type == EVENT_RETURN_REQUESTED && migration_can_ask(migration)) {
         outcome_settle_source(migration);
@@ -161,6 +184,9 @@ take_up(Migration *migration, virConnectPtr connection)
             type = EVENT_CALL_FAILED; /* nobody to ask: as libvirt leaves it */
         migration_post(migration, type, 0, "the daemon was restarted");
     }
+    /* Nobody is left to be handed back, nor to tell of it. */
+    if (type == EVENT_QEMU_GONE)
+        migration_hand_back(migration);
     if (migration->role == ROLE_DESTINATION && sight.state == VIR_DOMAIN_RUNNING)
         migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
     if (type == EVENT_CALL_COMPLETED && migration->role == ROLE_SOURCE)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A QEMU ends in a pause, and the host that waits for it is told, also when its memory is gone."""
+import pytest
+
 from holdfast_lab import wait
 from holdfast_lab.network import DATA_PORTS
 
@@ -51,3 +53,22 @@ def test_the_destination_has_forgotten(lab, guest):
     assert lab.a.domain_state(reason=True) == "paused (post-copy failed)"
     assert lab.b.domain_state() is None
     lab.a.virsh("destroy", "guest")
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_qemu_that_ends_while_its_daemon_is_away(lab, guest, name):
+    """libvirt, which finds it dead when it is back, tells nobody."""
+    migration = pause(lab)
+    host = getattr(lab, name)
+    qemu = host.qemu()
+    host.daemon.kill()
+    qemu.kill()
+    host.daemon.start()
+    lab.net.restore()
+    wait(lambda: {state(each, guest) for each in lab.hosts if journals(each)} <= {"failed"}, 60,
+         "both to know that it has failed")
+    migration.fail(60)
+    other = lab.b if host is lab.a else lab.a
+    assert other.qemu() is not None
+    other.virsh("destroy", "guest")
+    wait(lambda: journals(lab.a) == journals(lab.b) == [], 60, "the journals to be closed")
