@@ -191,12 +191,13 @@ static gboolean
 has_failed(const Stay *guest, gboolean *again, GError **error)
 {
     Stuck stuck = guest->migration ? stuck_get(guest->migration) : STUCK_NOT;
-    g_autofree char *reply = qmp_job_execute(guest->job, "{\"execute\":\"query-migrate\"}", error);
-    g_autofree char *status = reply ? qmp_reply_string(reply, "status") : NULL;
+    g_autofree char *reply = NULL, *status = NULL;
 
     /* There it says `device` or `cancelling` as long as it lives. */
     if (stuck != STUCK_NOT)
         return stuck == STUCK_RUNS;
+    reply = qmp_job_execute(guest->job, "{\"execute\":\"query-migrate\"}", error);
+    status = reply ? qmp_reply_string(reply, "status") : NULL;
     *again = g_strcmp0(status, "cancelling") == 0;
     return g_strcmp0(status, "cancelled") == 0 || g_strcmp0(status, "failed") == 0;
 }

@@ -235,8 +235,8 @@ keep_port(void)
     return in_range || journal_has_any(host.journal) ? port : 0;
 }
 
-/* FALSE when it is to be tried again: a child of the daemon before this one, which was killed, may
- * still have the port for a moment. */
+/* FALSE when it is to be tried again: a daemon before this one that was killed has the port until
+ * the last of its threads has ended. */
 static gboolean
 listen_for_peers(gboolean last)
 {

@@ -12,37 +12,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <dlfcn.h>
-#include <stdbool.h>
 
 #include "stock/domain-priv.h"
+#include "stock/hooks-finish-priv.h"
 #include "stock/hooks.h"
 #include "stock/symbols.h"
 #include "stock/table.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
-/* The stock module calls this, for every version of its API; nothing of ours does. */
-EXPORT virDomainPtr qemuMigrationDstFinish(gpointer driver,
-                                           virConnectPtr dconn,
-                                           gpointer vm,
-                                           const char *cookiein,
-                                           int cookieinlen,
-                                           char **cookieout,
-                                           int *cookieoutlen,
-                                           unsigned int flags,
-                                           int retcode,
-                                           bool v3proto);
-
-static virDomainPtr (*stock_function)(gpointer driver,
-                                      virConnectPtr dconn,
-                                      gpointer vm,
-                                      const char *cookiein,
-                                      int cookieinlen,
-                                      char **cookieout,
-                                      int *cookieoutlen,
-                                      unsigned int flags,
-                                      int retcode,
-                                      bool v3proto);
+static __typeof__(qemuMigrationDstFinish) *stock_function;
 
 static GMutex listener_lock;
 static HooksFinishFn listener;

@@ -159,8 +159,7 @@ def test_after_a_restart_of_the_daemon(lab):
     assert "monday" in backups.refused(lab.a, "monday")
     lab.a.virsh("suspend", "guest")
     lab.a.virsh("destroy", "guest")
-    wait(lambda: not any(name.endswith(".journal") for name in os.listdir(
-        lab.a.path("/run/libvirt/holdfast"))), 30, "the journal gone with the guest")
+    wait(lambda: lab.a.journals() == [], 30, "the journal gone with the guest")
 
 
 def test_a_guard_is_gone_where_the_guest_arrives(lab):

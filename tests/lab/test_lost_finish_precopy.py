@@ -63,11 +63,6 @@ def wait_log(migration, text):
     wait(lambda: any(text in line for _, _, line in log.entries(migration.started)), 60, text)
 
 
-def journals(host):
-    listing = host.run("ls", "/run/libvirt/holdfast", check=False).stdout.split()
-    return [name for name in listing if name.endswith(".journal")]
-
-
 def assert_one_owner(lab, guest, lost, persistent=True):
     """The guest is where Finish has put it, and nowhere else."""
     here, there = (lab.b, lab.a) if lost == "answer" else (lab.a, lab.b)
@@ -75,7 +70,7 @@ def assert_one_owner(lab, guest, lost, persistent=True):
     wait(lambda: there.domain_state() is None, 60, f"the guest to be gone from {there.name}")
     assert here.is_persistent(guest) == persistent
     guest.witness_ok(here)
-    wait(lambda: journals(lab.a) == journals(lab.b) == [], 20, "the journals to be closed")
+    wait(lambda: lab.a.journals() == lab.b.journals() == [], 20, "the journals to be closed")
     assert there.qemu() is None
 
 
@@ -160,7 +155,7 @@ def test_the_guest_has_ended_there(lab, migrate):
     """It has run on the destination: the source's memory is older than its disks."""
     migration = migrate(p2p=True)
     lose(lab, migration, "answer")
-    wait(lambda: journals(lab.b) == [], 20, "the destination's journal to be closed")
+    wait(lambda: lab.b.journals() == [], 20, "the destination's journal to be closed")
     lab.net.cut("all")
     lab.b.virsh("destroy", "guest")
     lab.b.daemon.restart(hard=True)
@@ -170,7 +165,7 @@ def test_the_guest_has_ended_there(lab, migrate):
     wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
     assert lab.b.domain_state() == "shut off"
     assert lab.a.qemu() is None
-    assert journals(lab.a) == journals(lab.b) == []
+    assert lab.a.journals() == lab.b.journals() == []
 
 
 def test_the_destination_was_rebooted(lab, guest, migrate, tmp_path):

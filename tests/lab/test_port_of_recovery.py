@@ -9,6 +9,7 @@ import re
 import pytest
 
 from holdfast_lab import wait
+from holdfast_lab.host import JOURNALS
 from holdfast_lab.monitored import MonitoredGuest
 
 PORT = 49180
@@ -48,8 +49,7 @@ def pause(lab):
 
 
 def journal_path(lab):
-    names = lab.b.run("ls", "/run/libvirt/holdfast").stdout.split()
-    return "/run/libvirt/holdfast/" + next(n for n in names if n.endswith(".journal"))
+    return f"{JOURNALS}/{lab.b.journals()[0]}"
 
 
 def read_journal(lab, key):
@@ -103,20 +103,20 @@ def test_somebody_else_has_the_port(lab, guest):
 
 
 def test_the_port_that_is_asked_on_is_held(lab, guest):
-    """What a killed daemon has left, a child of it, has the port where sources ask; it will end."""
+    """What is left of a killed daemon has the port where sources ask, for a moment."""
     migration = lab.postcopy(lab.a, lab.b, "--undefinesource", "--persistent")
     lab.net.cut("all")
     migration.wait_status("postcopy-paused", timeout=30)
-    port = lab.b.read("/run/libvirt/holdfast/port").strip()
+    port = lab.b.read(f"{JOURNALS}/port").strip()
     lab.b.daemon.kill()
-    child = lab.b.background("/usr/bin/python3", "-c", LISTEN, port)
-    wait(lambda: "listens" in child.output, 20, "the child to listen")
+    rest = lab.b.background("/usr/bin/python3", "-c", LISTEN, port)
+    wait(lambda: "listens" in rest.output, 20, "what is left to listen")
     since = lab.now()
     lab.b.daemon.start(wait_ready=False)
     wait(lambda: any("and waited for" in text for _, _, text in lab.b.log.entries(since)), 60,
          "the daemon to wait for its port")
-    child.interrupt()
-    child.wait()
+    rest.interrupt()
+    rest.wait()
     lab.b.wait_ready()
     lab.net.restore()
     migration.succeed(120)

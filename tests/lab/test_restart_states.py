@@ -23,11 +23,6 @@ def restart(lab, cell):
         assert lab.now() - begun < 20, f"the daemon on {name} did not stop at once"
 
 
-def journals(host):
-    listing = host.run("ls", "/run/libvirt/holdfast", check=False).stdout.split()
-    return [name for name in listing if name.endswith(".journal")]
-
-
 def assert_stayed(lab, guest):
     """Stock libvirt cancels what it finds before postcopy (qemuProcessRecoverMigrationOut())."""
     wait(lambda: lab.a.domain_state() == "running", 60, "the guest to run on a")
@@ -35,7 +30,7 @@ def assert_stayed(lab, guest):
     wait(lambda: lab.b.qemu() is None, 20, "its QEMU to be gone from b")
     assert lab.a.is_persistent(guest)
     guest.witness_ok(lab.a)
-    wait(lambda: journals(lab.a) == journals(lab.b) == [], 20, "the journals to be closed")
+    wait(lambda: lab.a.journals() == lab.b.journals() == [], 20, "the journals to be closed")
     # Nothing stands in the way of the next one.
     lab.a.virsh("migrate-setspeed", "guest", "1000")
     lab.migrate(lab.a, lab.b, *FLAGS).succeed()
@@ -47,7 +42,7 @@ def assert_moved(lab, guest):
     wait(lambda: lab.a.domain_state() is None, 60, "the guest to be gone from a")
     assert lab.b.is_persistent(guest)
     guest.witness_ok(lab.b)
-    wait(lambda: journals(lab.a) == journals(lab.b) == [], 20, "the journals to be closed")
+    wait(lambda: lab.a.journals() == lab.b.journals() == [], 20, "the journals to be closed")
 
 
 @cells("ab-SIGKILL", "a-SIGTERM")

@@ -3,31 +3,20 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <stddef.h>
-
-__attribute__((visibility("default"))) void *qemuMigrationDstFinish(void *driver,
-                                                                    void *dconn,
-                                                                    void *vm,
-                                                                    const char *cookiein,
-                                                                    int cookieinlen,
-                                                                    char **cookieout,
-                                                                    int *cookieoutlen,
-                                                                    unsigned int flags,
-                                                                    int retcode,
-                                                                    _Bool v3proto);
+#include "stock/hooks-finish-priv.h"
 
 /* The domain is its to unlock; its address is what the caller knows it by. */
-void *
-qemuMigrationDstFinish(void *driver,
-                       void *dconn,
-                       void *vm,
+virDomainPtr
+qemuMigrationDstFinish(gpointer driver,
+                       virConnectPtr dconn,
+                       gpointer vm,
                        const char *cookiein,
                        int cookieinlen,
                        char **cookieout,
                        int *cookieoutlen,
                        unsigned int flags,
                        int retcode,
-                       _Bool v3proto)
+                       bool v3proto)
 {
     return driver && dconn && cookiein && cookieinlen == 7 && cookieout && cookieoutlen &&
                    flags == 5 && retcode == 1 && v3proto

@@ -4,10 +4,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <dlfcn.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "doubles/libvirt.h"
+#include "stock/hooks-finish-priv.h"
 #include "stock/hooks.h"
 #include "stock/symbols.h"
 #include "stock/table.h"
@@ -15,18 +15,6 @@
 #define INCOMING 5
 #define OUTGOING 4
 #define COOKIE   "cookie"
-
-/* The stock module's call. */
-virDomainPtr qemuMigrationDstFinish(gpointer driver,
-                                    virConnectPtr dconn,
-                                    gpointer vm,
-                                    const char *cookiein,
-                                    int cookieinlen,
-                                    char **cookieout,
-                                    int *cookieoutlen,
-                                    unsigned int flags,
-                                    int retcode,
-                                    bool v3proto);
 
 /* What is known of libvirt's structures, in an order of our own. */
 typedef struct {

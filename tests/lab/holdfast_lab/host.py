@@ -5,6 +5,7 @@ A host's /run, /etc/libvirt, /var/lib/libvirt, /var/log/libvirt and /var/cache/l
 directories below the lab's; so its sockets and logs can be reached from outside by their path
 (`Host.path`), while the processes inside believe to be alone.
 """
+import contextlib
 import os
 import shlex
 import subprocess
@@ -38,6 +39,7 @@ DAEMON = tuple(shlex.split(os.environ.get("HOLDFAST_LAB_DAEMON", "libvirtd --lis
 
 # QMP traffic is logged at level info by qemu.qemu_monitor*; the object and event-loop traces
 # would drown it.
+JOURNALS = "/run/libvirt/holdfast"
 LOG_FILTERS = "3:util.object 3:util.event 3:rpc 3:util.json 3:util.file 3:util.command"
 
 LIBVIRTD_CONF = """\
@@ -139,6 +141,12 @@ class Host:
             if inside == mount or inside.startswith(mount + "/"):
                 return os.path.join(self.base, directory) + inside[len(mount):]
         return inside
+
+    def journals(self):
+        """Names of the files of migrations that a restarted daemon would take up."""
+        with contextlib.suppress(FileNotFoundError):
+            return [name for name in os.listdir(self.path(JOURNALS)) if name.endswith(".journal")]
+        return []
 
     def read(self, inside):
         """A file's text, '' if it is not there."""
