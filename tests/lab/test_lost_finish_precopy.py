@@ -14,6 +14,8 @@ from holdfast_lab import wait
 from holdfast_lab.migration import Migration
 from holdfast_lab.network import RPC_PORT
 
+STATUS_FILE = "/run/libvirt/qemu/guest.xml"
+
 # Where the wire is cut: Finish does not arrive, or it does and its answer is lost.
 by_loss = pytest.mark.parametrize("lost", ["finish", "answer"])
 by_driver = pytest.mark.parametrize("p2p", [True, False], ids=["p2p", "client"])
@@ -47,6 +49,8 @@ def lose(lab, migration, lost):
     lab.net.cut("management", port=RPC_PORT, at=lab.a if lost == "answer" else None)
     lab.a.virsh("migrate-setspeed", "guest", "1000")
     migration.wait_status("completed")
+    # Before that libvirt still takes it for one that may be cancelled.
+    wait(lambda: "phase='perform3_done'" in lab.a.read(STATUS_FILE), 20, "the end of Perform")
     if lost == "answer":
         lab.b.wait_event("Resumed Migrated")
 
@@ -70,7 +74,7 @@ def assert_one_owner(lab, guest, lost, persistent=True):
     wait(lambda: there.domain_state() is None, 60, f"the guest to be gone from {there.name}")
     assert here.is_persistent(guest) == persistent
     guest.witness_ok(here)
-    wait(lambda: lab.a.journals() == lab.b.journals() == [], 20, "the journals to be closed")
+    wait(lambda: lab.a.journals() == lab.b.journals() == [], 60, "the journals to be closed")
     assert there.qemu() is None
 
 
@@ -120,7 +124,7 @@ def test_the_sources_daemon_restarts(lab, guest, migrate, lost, hard, p2p):
     lose(lab, migration, lost)
     begun = lab.now()
     lab.a.daemon.restart(hard=hard)
-    assert lab.now() - begun < 10, "the daemon did not stop at once"
+    assert lab.now() - begun < 20, "the daemon did not stop at once"
     assert_one_owner(lab, guest, lost)
 
 
