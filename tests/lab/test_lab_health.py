@@ -7,7 +7,6 @@ import socket
 import pytest
 
 from holdfast_lab import health, wait
-from holdfast_lab.host import LOG, SOCKET
 
 PLANTED = pytest.mark.daemon_may_say(r"", reason="it was planted")
 
@@ -40,7 +39,7 @@ def test_daemons_that_are_well(lab, guest):
 ], ids=["lock", "owner", "assertion"])
 def test_words_in_the_log(lab, text):
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    append(lab.a, LOG, f"{now}+0000: 1: {text}")
+    append(lab.a, lab.a.log_file(lab.a.daemon), f"{now}+0000: 1: {text}")
     said = complaint(lab, text.split(" : ")[-1])
     assert lab.health.complaints([said[10:20]]) == []
 
@@ -91,8 +90,8 @@ def test_descriptors(lab, monkeypatch):
     held = []
     for _ in range(health.FDS_TO_SPARE + 1):
         held.append(socket.socket(socket.AF_UNIX))
-        held[-1].connect(lab.a.path(SOCKET))
-    complaint(lab, "descriptors", "socket", "'libvirtd in ")
+        held[-1].connect(lab.a.path(lab.a.socket))
+    complaint(lab, "descriptors", "socket", f"'{lab.a.daemon.server} in ")
     for each in held:
         each.close()
     assert lab.health.complaints() == []

@@ -110,11 +110,12 @@ def test_who_may(lab, guest, polkit):
 @pytest.fixture
 def access_control(lab, polkit):
     """libvirt on host a asks polkit about each domain."""
-    conf = lab.a.read("/etc/libvirt/libvirtd.conf")
-    lab.a.write("/etc/libvirt/libvirtd.conf", conf + 'access_drivers = ["polkit"]\n')
+    path = lab.a.conf_file(lab.a.daemon)
+    conf = lab.a.read(path)
+    lab.a.write(path, conf + 'access_drivers = ["polkit"]\n')
     lab.a.daemon.restart()
     yield
-    lab.a.write("/etc/libvirt/libvirtd.conf", conf)
+    lab.a.write(path, conf)
     lab.a.daemon.restart()
 
 

@@ -6,7 +6,6 @@ import libvirt
 import pytest
 
 from holdfast_lab import wait
-from holdfast_lab.host import SOCKET
 from holdfast_lab.network import DATA_PORTS
 
 MODULE = os.environ.get("HOLDFAST_MODULE_DIR", "")
@@ -155,7 +154,7 @@ def test_daemons_are_restarted(lab):
 
 def migrate_as_before_1_1_0(lab):
     libvirt.registerErrorHandler(lambda *_: None, None)  # said once, by exception
-    a, b = (libvirt.open(f"qemu+unix:///system?socket={host.path(SOCKET)}") for host in lab.hosts)
+    a, b = (libvirt.open(f"qemu+unix:///system?socket={host.path(host.socket)}") for host in lab.hosts)
     try:
         a.lookupByName("guest").migrate(b, libvirt.VIR_MIGRATE_LIVE, None, None, 0)
     finally:

@@ -7,7 +7,6 @@ import libvirt
 import pytest
 
 from holdfast_lab import wait
-from holdfast_lab.host import SOCKET
 from holdfast_lab.network import DATA_PORTS
 
 SESSION = "org.holdfast.Migration1.Session"
@@ -170,7 +169,7 @@ def test_a_domain_that_has_left_is_remembered(lab, guest):
 
 def ask(host, stats, flags, named):
     """-> the names of all statistics of the guest, or the error's code."""
-    connection = libvirt.open(f"qemu+unix:///system?socket={host.path(SOCKET)}")
+    connection = libvirt.open(f"qemu+unix:///system?socket={host.path(host.socket)}")
     try:
         if named:
             records = connection.domainListGetStats([connection.lookupByName("guest")], stats,

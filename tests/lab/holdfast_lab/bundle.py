@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 
-from .host import LOG
 
 ESSENTIAL_LINES = 120
 DAEMON_LEVELS = ("warning", "error")
@@ -80,11 +79,13 @@ def _save(directory, name, text):
 
 
 def _save_host(lab, host, directory):
-    source = host.path(LOG)
-    if os.path.exists(source):
-        shutil.copy(source, os.path.join(directory, f"{host.name}-daemon.log"))
-    for label in ("libvirt", "dbus"):
-        _save(directory, f"{host.name}-{label}.out", host.read(f"/var/log/libvirt/{label}.out"))
+    for daemon in filter(None, (host.daemon, host.daemon.proxy)):
+        source = host.path(host.log_file(daemon))
+        if os.path.exists(source):
+            name = "daemon" if daemon is host.daemon else daemon.label
+            shutil.copy(source, os.path.join(directory, f"{host.name}-{name}.log"))
+    for daemon in filter(None, (host.daemon, host.daemon.proxy, host.bus)):
+        _save(directory, f"{host.name}-{daemon.label}.out", daemon.printed)
     _save(directory, f"{host.name}-qmp.log", "".join(
         f"{clock(when)} {kind:5} {json.dumps(message)}\n" for when, kind, message in host.qmp_log()))
     _save(directory, f"{host.name}-states.txt", "".join(

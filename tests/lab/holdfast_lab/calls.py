@@ -18,7 +18,7 @@ import libvirt
 
 from . import process
 from .guest import Guest
-from .host import PACKAGE_PARENT, SOCKET
+from .host import PACKAGE_PARENT
 
 POLICY = """<holdfast:migration xmlns:holdfast="urn:holdfast:migration:1">
   <holdfast:recovery mode="auto"/>
@@ -46,7 +46,7 @@ def run(lab, hosts, guests, rounds, timeout=600):
         other = Guest(lab, f"other-{host.name}")
         plain = other.xml()
         other.metadata = POLICY
-        sides.append({"socket": host.path(SOCKET), "daemon": host.daemon.pid, "guest": guest.name,
+        sides.append({"socket": host.path(host.socket), "daemon": host.daemon.pid, "guest": guest.name,
                       "name": other.name, "plain": plain, "with policy": other.xml()})
     done = process.run([sys.executable, "-m", "holdfast_lab.calls", json.dumps(sides), str(rounds)],
                        timeout=timeout, cwd=PACKAGE_PARENT)

@@ -68,7 +68,7 @@ def status(_options):
     lab = Lab.attach()
     for host in lab.hosts:
         daemon = f"pid {host.daemon.pid}" if host.daemon.alive else "not running"
-        print(f"{host.name}  libvirtd {daemon}  {host.uri()}  log {host.log.path}")
+        print(f"{host.name}  {host.daemon.server} {daemon}  {host.uri()}  log {host.log.path}")
         print(host.virsh("list", "--all", check=False).stdout.rstrip())
         print(lab.net.rules(host).rstrip())
 

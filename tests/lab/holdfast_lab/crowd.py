@@ -18,7 +18,7 @@ import time
 import libvirt
 
 from . import process
-from .host import PACKAGE_PARENT, SOCKET
+from .host import PACKAGE_PARENT
 
 CLIENTS = 200
 ROUNDS = 3
@@ -53,7 +53,7 @@ class Crowd:
 
 def run(host, clients=CLIENTS, rounds=ROUNDS, timeout=300):
     """A crowd at this host's daemon, until all have done -> Crowd."""
-    done = process.run([sys.executable, "-m", "holdfast_lab.crowd", host.path(SOCKET),
+    done = process.run([sys.executable, "-m", "holdfast_lab.crowd", host.path(host.socket),
                         str(clients), str(rounds)], timeout=timeout, cwd=PACKAGE_PARENT)
     return Crowd(**json.loads(done.stdout))
 

@@ -37,9 +37,11 @@ class Ending:
 class Daemon:
     """A host's long-running process that can be broken and started again."""
 
-    def __init__(self, host, label, command, env, check_ready):
+    def __init__(self, host, label, command, env, check_ready, recorded=True):
         self.host = host
         self.label = label  # "libvirt" or "dbus", as the recorder calls them
+        self._recorded = recorded  # the recorder connects to it
+        self.proxy = None  # without which it does not serve other hosts
         self.command = list(command)
         self.env = dict(env)
         self._check_ready = check_ready
@@ -80,20 +82,27 @@ class Daemon:
         return self.host.read(self._output)
 
     @property
+    def program(self):
+        """Of a libvirt daemon. The command may be the dynamic linker's, with a sanitizer."""
+        return next(word for word in self.command
+                    if re.fullmatch(r"(lib)?virt\w*d", os.path.basename(word)))
+
+    @property
     def server(self):
-        """Its name for virt-admin. The command may be the dynamic linker's, with a sanitizer."""
-        return next(name for name in map(os.path.basename, self.command)
-                    if re.fullmatch(r"(lib)?virt\w*d", name))
+        """libvirtd or virtqemud: so are its files named, and virt-admin knows it by that."""
+        return os.path.basename(self.program)
 
     def start(self, wait_ready=True, **env):
         """Starts it, with `env` on top of the host's own. Returns when it serves."""
         self.env.update(env)
+        if self.proxy and not self.proxy.alive:
+            self.proxy.start(wait_ready)
         connections = self.host.recorder_connections(self.label)
         self._launch()
         if wait_ready:
             self.wait_ready()
             # No event that follows is missed.
-            wait(lambda: self.host.recorder is None
+            wait(lambda: self.host.recorder is None or not self._recorded
                  or self.host.recorder_connections(self.label) > connections, 60,
                  f"the recorder on {self.label} of {self.host.name} again")
 

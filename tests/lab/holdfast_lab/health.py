@@ -179,7 +179,8 @@ def waits(pid):
 def busy(host):
     """How many of a daemon's threads are in a client's call."""
     try:
-        text = host.run("virt-admin", "srv-threadpool-info", host.daemon.server).stdout
+        text = host.run("virt-admin", "--connect", f"{host.daemon.server}:///system",
+                        "srv-threadpool-info", host.daemon.server).stdout
     except CommandFailed:
         return "all"
     info = dict(re.findall(r"(\w+) *: (\d+)", text))

@@ -8,6 +8,7 @@ directories below the lab's; so its sockets and logs can be reached from outside
 import contextlib
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import uuid
@@ -32,8 +33,7 @@ MOUNTS = {
 
 PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-LOG = "/var/log/libvirt/libvirtd.log"
-SOCKET = "/run/libvirt/libvirt-sock"
+LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"  # libvirtd's, or virtproxyd's
 BUS_SOCKET = "/run/dbus/system_bus_socket"
 DAEMON = tuple(shlex.split(os.environ.get("HOLDFAST_LAB_DAEMON", "libvirtd --listen")))
 
@@ -42,16 +42,19 @@ DAEMON = tuple(shlex.split(os.environ.get("HOLDFAST_LAB_DAEMON", "libvirtd --lis
 JOURNALS = "/run/libvirt/holdfast"
 LOG_FILTERS = "3:util.object 3:util.event 3:rpc 3:util.json 3:util.file 3:util.command"
 
-LIBVIRTD_CONF = """\
-listen_tls = 0
-listen_tcp = 1
-auth_tcp = "none"
+DAEMON_CONF = """\
 host_uuid = "{uuid}"
 # A migration keeps one busy, on either host, until it has ended.
 max_workers = 64
 log_level = 2
 log_filters = "{filters}"
 log_outputs = "2:file:{log}"
+"""
+
+LISTEN_CONF = """\
+listen_tls = 0
+listen_tcp = 1
+auth_tcp = "none"
 """
 
 QEMU_CONF = """\
@@ -125,10 +128,16 @@ class Host:
         self.anchor = None  # pid of the process that holds the namespaces
         self.recorder = None
         self._helpers = []
-        self.log = DaemonLog(self.path(LOG))
         self._records = Records(os.path.join(self.base, "records.jsonl"))
         self.virsh_command = shlex.split(os.environ.get("HOLDFAST_LAB_VIRSH", "virsh"))
         self.daemon = Daemon(self, "libvirt", lab.daemon, lab.daemon_env(self), self._daemon_serves)
+        self.log = DaemonLog(self.path(self.log_file(self.daemon)))
+        self.socket = LIBVIRT_SOCKET
+        if self.daemon.server != "libvirtd":
+            beside = os.path.dirname(self.daemon.program)
+            self.daemon.proxy = Daemon(self, "proxy", [os.path.join(beside, "virtproxyd")],
+                                       {}, self._proxy_serves, recorded=False)
+            self.socket = f"/run/libvirt/{self.daemon.server}-sock"
         self.bus = Daemon(self, "dbus", ["dbus-daemon", "--config-file=/run/dbus/lab.conf",
                                          "--nofork", "--nopidfile", "--nosyslog"],
                           {}, self._bus_serves)
@@ -141,6 +150,14 @@ class Host:
             if inside == mount or inside.startswith(mount + "/"):
                 return os.path.join(self.base, directory) + inside[len(mount):]
         return inside
+
+    @staticmethod
+    def log_file(daemon):
+        return f"/var/log/libvirt/{daemon.server}.log"
+
+    @staticmethod
+    def conf_file(daemon):
+        return f"/etc/libvirt/{daemon.server}.conf"
 
     def journals(self):
         """Names of the files of migrations that a restarted daemon would take up."""
@@ -190,8 +207,7 @@ class Host:
         for inside in ("/run/libvirt", "/run/dbus/policies", "/run/lock", "/var/lib/libvirt/qemu",
                        "/var/lib/libvirt/images", "/var/log/libvirt/qemu"):
             os.makedirs(self.path(inside), exist_ok=True)
-        self.write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF.format(
-            uuid=uuid.uuid4(), filters=LOG_FILTERS, log=LOG))
+        self._write_daemon_conf()
         self.write("/etc/libvirt/qemu.conf", QEMU_CONF.format(
             migration_host=self.address("migration"), shared=self.lab.shared))
         self.write("/run/dbus/lab.conf", BUS_CONF.format(
@@ -199,6 +215,15 @@ class Host:
         if self.lab.bus_policy:
             process.run(["cp", self.lab.bus_policy, self.path("/run/dbus/policies/")])
         self._start_anchor()
+
+    def _write_daemon_conf(self):
+        listening = self.daemon.proxy or self.daemon
+        host_uuid = uuid.uuid4()
+        for daemon in {self.daemon, listening}:
+            text = DAEMON_CONF.format(uuid=host_uuid, filters=LOG_FILTERS,
+                                      log=self.log_file(daemon))
+            self.write(self.conf_file(daemon),
+                       (LISTEN_CONF if daemon is listening else "") + text)
 
     def _start_anchor(self):
         mounts = "\n".join(f"mount --bind {self.base}/{directory} {inside}"
@@ -228,9 +253,12 @@ class Host:
         """Bus, daemon and recorder. `wait_ready` comes later, so that hosts start side by side."""
         self.bus.start()
         self.daemon.start(wait_ready=False)
+        self.start_recorder()
+
+    def start_recorder(self):
         self.recorder = self._helper(
             "recorder", [sys.executable, "-m", "holdfast_lab.recorder",
-                         "--libvirt", self.path(SOCKET), "--dbus", self.path(BUS_SOCKET),
+                         "--libvirt", self.path(self.socket), "--dbus", self.path(BUS_SOCKET),
                          "--output", self._records.path])
 
     @property
@@ -245,6 +273,8 @@ class Host:
                      self._known_capabilities])
 
     def wait_ready(self):
+        if self.daemon.proxy:
+            self.daemon.proxy.wait_ready()
         self.daemon.wait_ready()
         wait(lambda: {"libvirt", "dbus"} <= self.recorded_sources(), 60,
              lambda: f"the recorder of {self.name}: "
@@ -257,8 +287,12 @@ class Host:
             return False
         return True
 
+    def _proxy_serves(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.path(LIBVIRT_SOCKET)) == 0
+
     def _daemon_serves(self):
-        return os.path.exists(self.path(SOCKET)) and self.virsh("version", check=False).ok
+        return os.path.exists(self.path(self.socket)) and self.virsh("version", check=False).ok
 
     # Commands
 
@@ -413,7 +447,7 @@ class Host:
 
     def reset(self):
         """Daemons alive and listening, no domain left; whatever a test did."""
-        for daemon in (self.bus, self.daemon):
+        for daemon in filter(None, (self.bus, self.daemon.proxy, self.daemon)):
             if daemon.alive:
                 daemon.cont()
             else:
