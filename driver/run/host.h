@@ -60,7 +60,7 @@ gboolean host_run_long(GFunc fn, gpointer opaque, GError **error);
 /**
  * host_run_later: as host_run(), when @delay_ms have passed
  * @opaque: @fn's from then on
- * @notify: frees @opaque where @fn is never run, because the engine ends before
+ * @notify: (nullable): frees @opaque where @fn is never run, because the engine ends before
  *
  * Waits on no thread. Any thread.
  */

@@ -67,6 +67,8 @@ struct Migration {
     virConnectPtr dconn; /* the client's to this host */
     GPtrArray *disks;    /* of Disk; NULL: not known */
     GPtrArray *verdicts; /* of Verdict, that the engine thread has yet to take in */
+    gboolean noted;      /* migration_needs_journal() */
+    gint64 asked_until;  /* CLOCK_MONOTONIC, us; 0: it was never over, or its source does not ask */
 
     gint stuck; /* atomic; of Stuck, see stuck.h */
 
@@ -158,6 +160,12 @@ void migration_restore_images(Migration *migration, const JournalRecord *record)
 /** Whether anything is left to be done, also after the end, by this daemon or the next: a guest
  * that has left may yet come back to its images here. Engine thread. */
 gboolean migration_needs_journal(Migration *migration);
+
+/** Whether it needs its journal; while it does the daemon stays, and longer if it may be asked
+ * (inhibit.c). Engine thread. */
+gboolean migration_inhibit(Migration *migration);
+/** The same of one from before a restart. Any thread. */
+void migration_inhibit_restored(Migration *migration);
 
 /** Calls whoever waits on the engine thread, after a new snapshot. */
 void migration_call_waits(Migration *migration);

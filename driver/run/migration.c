@@ -253,7 +253,7 @@ migration_write_journal(Migration *migration)
     /* The file is the domain's: one that was replaced leaves it to its successor. */
     if (current != migration)
         return;
-    if (!migration_needs_journal(migration)) {
+    if (!migration_inhibit(migration)) {
         journal_remove(host_get_journal(), migration->status->uuid);
         return;
     }

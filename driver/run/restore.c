@@ -466,6 +466,7 @@ restore_one(JournalRecord *record, gpointer opaque)
         return;
     migration_set_channel(migration, find_process(record), 0);
     migration_learn_disks(migration);
+    migration_inhibit_restored(migration);
     g_ptr_array_add(opaque, g_steal_pointer(&migration));
 }
 

@@ -30,9 +30,50 @@ typedef struct {
 
 static const DaemonLifecycle *lifecycle;
 
+/* virStateInhibitCallback, src/libvirt_internal.h, 9.0.0 and 11.3.0. */
+typedef void (*InhibitFn)(bool inhibit, gpointer opaque);
+
+static struct {
+    GMutex lock;
+    InhibitFn fn; /* NULL: the drivers are not initialised yet */
+    gpointer opaque;
+    gboolean wanted;
+    gboolean told; /* what libvirt knows, or is being told */
+} inhibition;
+
+/* libvirt counts: of two at a time the order does not matter. */
+static void
+tell_inhibition(void)
+{
+    gboolean changed, wanted;
+
+    g_mutex_lock(&inhibition.lock);
+    wanted = inhibition.wanted;
+    changed = inhibition.fn && wanted != inhibition.told;
+    if (changed)
+        inhibition.told = wanted;
+    g_mutex_unlock(&inhibition.lock);
+    if (changed)
+        inhibition.fn(wanted, inhibition.opaque);
+}
+
+void
+daemon_inhibit(gboolean inhibit)
+{
+    g_mutex_lock(&inhibition.lock);
+    inhibition.wanted = inhibit;
+    g_mutex_unlock(&inhibition.lock);
+    tell_inhibition();
+}
+
 static int
 initialize(bool privileged, const char *root, bool monolithic, gpointer inhibit, gpointer opaque)
 {
+    g_mutex_lock(&inhibition.lock);
+    *(gpointer *)&inhibition.fn = inhibit;
+    inhibition.opaque = opaque;
+    g_mutex_unlock(&inhibition.lock);
+    tell_inhibition();
     if (!root && lifecycle->start)
         lifecycle->start(privileged);
     return STATE_INIT_COMPLETE;

@@ -32,3 +32,16 @@ typedef struct {
  * after it is up. Not called for an embedded driver (qemu:///embed).
  */
 gboolean daemon_register(const DaemonLifecycle *lifecycle, GError **error);
+
+/**
+ * daemon_inhibit: whether the daemon stays when it has no client and no running guest
+ *
+ * Else it leaves after a while then (--timeout; virNetDaemonAutoShutdownTimer(),
+ * src/rpc/virnetdaemon.c, 9.0.0 and 11.3.0). From then on until the opposite is said; it counts
+ * also before the drivers are initialised. Whoever tells the daemon to stop stops it all the same.
+ *
+ * Any thread, but with nothing locked and before end() has returned. May wait for the daemon's
+ * main loop, and in 9.0.0 for logind, which libvirt asks to delay a shutdown of the host, as it
+ * does for a guest.
+ */
+void daemon_inhibit(gboolean inhibit);

@@ -109,7 +109,7 @@ class Lab:
         os.makedirs(self.shared)
         if not self.keep_after_exit:
             self._start_reaper()
-        self._write_state()
+        self.write_state()
         image.build()
         with open(os.path.join(self.directory, "hosts"), "w", encoding="ascii") as f:
             f.write("127.0.0.1 localhost\n")
@@ -122,7 +122,7 @@ class Lab:
             self.net.plug_in(each)
         for each in self.hosts:
             each.start()
-        self._write_state()
+        self.write_state()
         for each in self.hosts:
             each.wait_ready()
             each.keep_capabilities()
@@ -135,7 +135,7 @@ class Lab:
             stdin=subprocess.PIPE, start_new_session=True,
             cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-    def _write_state(self):
+    def write_state(self):
         """What `clean` needs to know beyond the names."""
         helpers = [each.recorder.pid for each in self.hosts if each.recorder]
         state = {

@@ -71,6 +71,7 @@ later_clear(void)
     for (GList *link = left; link; link = link->next) {
         const Later *later = link->data;
 
-        later->notify(later->opaque);
+        if (later->notify)
+            later->notify(later->opaque);
     }
 }
