@@ -38,9 +38,10 @@ class Session:
         if not host.run(*self._as_user("test", "-r", f"{MODULE}/libvirt_driver_qemu.so"),
                         check=False).ok:
             pytest.skip(f"{USER} cannot read {MODULE}")
-        cache = os.path.join(self.home, ".cache", "libvirt")
+        cache = os.path.join(self.home, ".cache", "libvirt", "qemu")
         os.makedirs(cache)
-        host.run("cp", "-r", "/var/cache/libvirt/qemu", cache)  # what QEMU can do is known
+        # What QEMU can do is known, where a session's daemon looks for it.
+        host.run("cp", "-r", "/var/cache/libvirt/qemu", os.path.join(cache, "cache"))
         host.run("chown", "-R", USER, os.path.join(self.home, ".cache"))
         self._bus = self.start("dbus-daemon", "--session", f"--address=unix:path={self.home}/bus",
                                "--nofork", "--nopidfile")
