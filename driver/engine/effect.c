@@ -18,6 +18,7 @@ static const char *const names[EFFECT_LAST] = {
     [EFFECT_START_POSTCOPY] = "start-postcopy",
     [EFFECT_TELL_ENDED] = "tell-ended",
     [EFFECT_ABORT] = "abort",
+    [EFFECT_TAKE_BACK] = "take-back",
     [EFFECT_LOOK] = "look",
     [EFFECT_KEEP_STOPPED] = "keep-stopped",
     [EFFECT_RESUME] = "resume",

@@ -42,6 +42,9 @@ typedef enum {
     /* Source: stop the guest, which QEMU runs again although it has run on the destination. Ends
      * in EVENT_KEPT_STOPPED, or in nothing if that fails. */
     EFFECT_KEEP_STOPPED,
+    /* Source: let the guest go on here, which did not and never will run on the destination. QEMU
+     * has paused the migration, or has failed. Ends in EVENT_TAKEN_BACK. */
+    EFFECT_TAKE_BACK,
     /* Source: see whether libvirt has let go of a migration that nobody confirmed. */
     EFFECT_LOOK,
     /* Source: QMP migrate with resume to port `number` of the path that answered. Ends in QEMU's

@@ -54,6 +54,7 @@ static const char *const names[EVENT_LAST] = {
     [EVENT_ARMED_ELSEWHERE] = "armed-elsewhere",
     [EVENT_RESUME_FAILED] = "resume-failed",
     [EVENT_SWITCH_FAILED] = "switch-failed",
+    [EVENT_TAKEN_BACK] = "taken-back",
     [EVENT_KEPT_STOPPED] = "kept-stopped",
     [EVENT_RESTORED] = "restored",
     [EVENT_TIMER_STATE] = "timer-state",

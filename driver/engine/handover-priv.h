@@ -17,6 +17,16 @@ void handover_ended_told(Session *session, const Event *event);
 void handover_source_paused_early(Session *session, const Event *event);
 void handover_source_ended(Session *session, const Event *event);
 void handover_source_ended_active(Session *session, const Event *event);
+void handover_gone(Session *session, const Event *event);
+void handover_runs_after_all(Session *session, const Event *event);
+/** Whether the guest can go on at the source, to a source that asks for something else. */
+void handover_reply_ended(Session *session, const Event *event);
+void handover_returned(Session *session, const Event *event);
+void handover_take_back(Session *session, const Event *event);
+void handover_taken_back(Session *session, const Event *event);
+void handover_take_back_again(Session *session, const Event *event);
+/** Source, whose QEMU has paused, or failed: TRUE if it has thereby taken the guest back. */
+gboolean handover_goes_on_here(Session *session);
 void handover_return_requested(Session *session, const Event *event);
 void handover_return_unanswered(Session *session, const Event *event);
 void handover_switchover_lasts(Session *session, const Event *event);

@@ -63,13 +63,21 @@ handover_cancel_finish(Session *session, const Event *event)
     session_emit(session, EFFECT_REPLY_REFUSED, 0, "it is not known yet");
 }
 
+/* What has failed before postcopy is not started any more; what has gone cannot be. */
+static gboolean
+never_runs(const Session *session)
+{
+    return !session_may_have_run(session) &&
+           (session_get_owner(session) != OWNER_DESTINATION || session->gone);
+}
+
 void
 handover_reply_returned(Session *session, const Event *event)
 {
-    if (session_get_owner(session) == OWNER_DESTINATION || session->started)
-        session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest may have run on the destination");
-    else
+    if (never_runs(session))
         session_emit(session, EFFECT_REPLY_RETURNED, 0, NULL);
+    else
+        session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest may have run on the destination");
 }
 
 void
@@ -161,6 +169,80 @@ handover_source_paused_early(Session *session, const Event *event)
                  "the destination has not had what the source sent at the switch to postcopy");
 }
 
+/* --- a destination that ends before it has run the guest --- */
+
+/* The source has everything it needs to run it; QEMU knows no way back from postcopy, libvirt gives
+ * the guest up. */
+
+void
+handover_gone(Session *session, const Event *event)
+{
+    session->changed |= !session->gone;
+    session->gone = TRUE;
+}
+
+/* QEMU tells that it has failed before it ends. */
+void
+handover_runs_after_all(Session *session, const Event *event)
+{
+    session->changed |= !session->started;
+    session->started = TRUE;
+}
+
+void
+handover_reply_ended(Session *session, const Event *event)
+{
+    if (never_runs(session))
+        session_emit(session, EFFECT_REPLY_RETURNED, 0, NULL);
+    else if (session_may_have_run(session))
+        session_emit(session, EFFECT_REPLY_OVER, 0, "the migration has failed on the destination");
+    else
+        session_emit(session, EFFECT_REPLY_REFUSED, 0, "it is not known yet");
+}
+
+/* QEMU may not have noticed: it is to pause first. */
+void
+handover_returned(Session *session, const Event *event)
+{
+    session->returned = TRUE;
+    session_emit(session, EFFECT_BREAK_CHANNEL, 0, NULL);
+    session_emit(session, EFFECT_START_STATE_TIMER, SESSION_ASK_DEADLINE_MS, NULL);
+}
+
+void
+handover_take_back(Session *session, const Event *event)
+{
+    session->taken_back = TRUE;
+    session_set_message(session, "the destination's QEMU ended before it ran the guest, which goes "
+                                 "on at the source");
+}
+
+gboolean
+handover_goes_on_here(Session *session)
+{
+    if (!session->returned)
+        return FALSE;
+    handover_take_back(session, NULL);
+    session_enter(session, STATE_CANCELLED);
+    session->stays = TRUE;
+    return TRUE;
+}
+
+void
+handover_take_back_again(Session *session, const Event *event)
+{
+    if (session->taken_back && session->unsettled)
+        session_emit(session, EFFECT_TAKE_BACK, 0, NULL);
+}
+
+/* libvirt, which settles what it knows of, does not know of this. */
+void
+handover_taken_back(Session *session, const Event *event)
+{
+    session->changed |= session->unsettled;
+    session->unsettled = FALSE;
+}
+
 /* --- the end --- */
 
 gboolean
@@ -173,6 +255,8 @@ session_needs_journal(const Session *session)
 void
 handover_settled(Session *session, const Event *event)
 {
+    if (session->taken_back)
+        return;
     session->changed |= session->unsettled;
     session->unsettled = FALSE;
 }
@@ -208,8 +292,9 @@ handover_end(Session *session, MigrationState from)
 
     /* A source that was paused has bitmaps yet to be taken over. */
     session->unsettled =
-        session->return_wanted ||
+        session->return_wanted || session->taken_back ||
         (session->role == ROLE_SOURCE && session->state == STATE_COMPLETED && session->pauses > 0);
+    handover_take_back_again(session, NULL);
     if (session->role != ROLE_SOURCE || session->paths == 0 || (!failed && !unheard))
         return;
     session->untold = TRUE;
@@ -242,10 +327,7 @@ handover_source_ended(Session *session, const Event *event)
     static const char text[] = "the migration has failed on the source while the destination still "
                                "needed memory from it";
 
-    if (!*session->message) {
-        g_free(session->message);
-        session->message = g_strdup(text);
-    }
+    session_set_message(session, text);
     session_emit(session, EFFECT_REPLY_OVER, 0, text);
 }
 

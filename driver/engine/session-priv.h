@@ -35,6 +35,8 @@ struct Session {
     gboolean received;          /* destination: all memory is here */
     gboolean running;           /* the destination's QEMU is known to have its order to run */
     gboolean started;           /* destination: and its vCPUs were started */
+    gboolean may_have_run;      /* ... or may have been, by an earlier daemon */
+    gboolean gone;              /* destination, over: QEMU has ended */
     guint remains_kib;       /* source, active: memory to be sent at the last look; 0: none yet */
     gboolean ending;         /* destination, active: the source has sent nearly all */
     gboolean to_stop;        /* source, failed: QEMU runs the guest again, or will */
@@ -44,6 +46,8 @@ struct Session {
     gboolean switch_asked;   /* source: ... and was told to */
     gint64 asked_early_usec; /* destination: when a paused source first asked in precopy; 0: not */
     gboolean restored;       /* and QEMU may be further than it knows */
+    gboolean returned;       /* source, active: the guest is lost there, and never ran */
+    gboolean taken_back;     /* source, cancelled: and so goes on here */
     gboolean untold;         /* source, over: the destination does not know yet */
     gboolean unsettled;      /* source, over: the guest has yet to go on, or to be ended, here */
     gboolean return_wanted;  /* source: until the destination has said whether it started it */
@@ -97,6 +101,8 @@ const Transition *transition_find(MigrationRole role, MigrationState state, Even
 /** The one place where the state changes. */
 void session_enter(Session *session, MigrationState to);
 void session_emit(Session *session, EffectType type, guint number, const char *text);
+/** What it ended with; the first that is known stays. */
+void session_set_message(Session *session, const char *message);
 /** Adds what is so now to the history. */
 void session_note(Session *session);
 /** Destination, paused: have QEMU listen on a port, 0: any; not twice at once. */

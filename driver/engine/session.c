@@ -96,6 +96,8 @@ session_remember(const Session *session, SessionMemory *memory)
         .finish_called = session->finish_called,
         .running = session->running,
         .started = session->started,
+        .may_have_run = session->may_have_run,
+        .taken_back = session->taken_back,
         .untold = session->untold,
         .unsettled = session->unsettled,
         .ending = session->ending,
@@ -122,6 +124,10 @@ session_restore(Session *session, const SessionMemory *memory, gint64 at_usec)
     session->running = memory->running;
     session->restored = TRUE;
     session->started = memory->started;
+    /* Whoever was about to start it went with the daemon, and may have done so. */
+    session->may_have_run = memory->may_have_run ||
+                            (memory->finish_called && migration_state_is_postcopy(memory->state));
+    session->taken_back = memory->taken_back;
     session->untold = memory->untold;
     session->unsettled = memory->unsettled;
     end_restore(session, memory);
@@ -161,6 +167,13 @@ set_text(Session *session, char **text, const char *value)
     g_free(*text);
     *text = g_strdup(value);
     session->changed = TRUE;
+}
+
+void
+session_set_message(Session *session, const char *message)
+{
+    if (!*session->message)
+        set_text(session, &session->message, message);
 }
 
 void
@@ -535,6 +548,12 @@ session_get_owner(const Session *session)
                                                       : state_traits[state].owner;
     }
     return OWNER_SOURCE;
+}
+
+gboolean
+session_may_have_run(const Session *session)
+{
+    return session->started || session->may_have_run || session->state == STATE_COMPLETED;
 }
 
 const Policy *

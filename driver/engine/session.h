@@ -20,8 +20,9 @@
  *                postcopy-recover-setup -> postcopy-recover ==handshake==> postcopy-recover
  *
  * What always holds, tested over the whole table: once the owner is the destination it stays the
- * destination; completed, failed and cancelled are never left; a state that waits for somebody has
- * a timer or a person who ends it.
+ * destination, unless that has said that the guest did not and never will run there; completed,
+ * failed and cancelled are never left; a state that waits for somebody has a timer or a person who
+ * ends it.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -72,6 +73,8 @@ typedef struct {
     gboolean finish_called;
     gboolean running;
     gboolean started;
+    gboolean may_have_run;
+    gboolean taken_back;
     gboolean untold;
     gboolean unsettled;
     gboolean ending;
@@ -161,6 +164,9 @@ gboolean session_may_break(const Session *session);
 /** Source: whether the guest is stopped until the destination has said whether it runs there. */
 gboolean session_wants_return(const Session *session);
 gboolean session_holds_callers(const Session *session);
+
+/** Destination: whether the guest's vCPUs have run here, as far as can be known. */
+gboolean session_may_have_run(const Session *session);
 
 /** Source: whether it has ended in postcopy, and the destination, which may wait for it, has still
  * to be told. */

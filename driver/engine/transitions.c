@@ -51,11 +51,8 @@ const StateTraits state_traits[STATE_LAST] = {
 static void
 keep_message(Session *session, const Event *event)
 {
-    if (event->text && !*session->message) {
-        g_free(session->message);
-        session->message = g_strdup(event->text);
-        session->changed = TRUE;
-    }
+    if (event->text)
+        session_set_message(session, event->text);
 }
 
 /* QEMU has been told to cancel, and says no more than that it has; the calls know why. The last one
@@ -75,6 +72,8 @@ take_message(Session *session, const Event *event)
 static void
 failed_at_source(Session *session, const Event *event)
 {
+    if (handover_goes_on_here(session))
+        return;
     keep_message(session, event);
     end_keep_stopped(session);
 }
@@ -393,12 +392,21 @@ give_up(Session *session, const Event *event)
 static void
 source_lost(Session *session, const Event *event)
 {
-    static const Event lost = {
-        .type = EVENT_QEMU_GONE,
-        .text = "the source's QEMU ended while the destination still needed memory from it",
-    };
+    session_set_message(
+        session, "the source's QEMU ended while the destination still needed memory from it");
+}
 
-    keep_message(session, session->role == ROLE_SOURCE ? &lost : event);
+static void
+destination_lost(Session *session, const Event *event)
+{
+    keep_message(session, event);
+    handover_gone(session, event);
+}
+
+static void
+source_paused(Session *session, const Event *event)
+{
+    handover_goes_on_here(session);
 }
 
 /* clang-format off */
@@ -415,7 +423,8 @@ const Transition transitions[] = {
     { BOTH,        PRECOPY,               EVENT_QEMU_COMPLETED,              STATE_SWITCHOVER,             NULL },
     { BOTH,        PRECOPY,               EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        PRECOPY,               EVENT_QEMU_CANCELLED,              STATE_CANCELLED,              NULL },
-    { BOTH,        CHANNEL,               EVENT_QEMU_POSTCOPY_PAUSED,        STATE_POSTCOPY_PAUSED,        NULL },
+    { SOURCE,      CHANNEL,               EVENT_QEMU_POSTCOPY_PAUSED,        STATE_POSTCOPY_PAUSED,        source_paused },
+    { DESTINATION, CHANNEL,               EVENT_QEMU_POSTCOPY_PAUSED,        STATE_POSTCOPY_PAUSED,        NULL },
     { BOTH,        S(POSTCOPY_PAUSED),    EVENT_QEMU_POSTCOPY_RECOVER_SETUP, STATE_POSTCOPY_RECOVER_SETUP, NULL },
     { BOTH,        S(POSTCOPY_PAUSED) | S(POSTCOPY_RECOVER_SETUP),
                                           EVENT_QEMU_POSTCOPY_RECOVER,       STATE_POSTCOPY_RECOVER,       NULL },
@@ -428,7 +437,10 @@ const Transition transitions[] = {
     { SOURCE,      S(FAILED),             EVENT_KEPT_STOPPED,                STATE_SAME,                   end_kept_stopped },
     { DESTINATION, POSTCOPY,              EVENT_QEMU_FAILED,                 STATE_FAILED,                 keep_message },
     { BOTH,        PRECOPY,               EVENT_QEMU_GONE,                   STATE_FAILED,                 keep_message },
-    { BOTH,        POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 source_lost },
+    { SOURCE,      POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 source_lost },
+    { DESTINATION, POSTCOPY,              EVENT_QEMU_GONE,                   STATE_FAILED,                 destination_lost },
+    { DESTINATION, S(FAILED) | S(CANCELLED),
+                                          EVENT_QEMU_GONE,                   STATE_SAME,                   handover_gone },
 
     /* the channel */
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_REMAINS,                     STATE_SAME,                   end_remains },
@@ -480,7 +492,7 @@ const Transition transitions[] = {
     { DESTINATION, ALIVE,                 EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   asked_running },
     { DESTINATION, S(COMPLETED),          EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   reply_completed },
     { DESTINATION, S(FAILED) | S(CANCELLED),
-                                          EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   reply_over },
+                                          EVENT_PEER_ASKS_RUNNING,           STATE_SAME,                   handover_reply_ended },
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_RUNNING,                STATE_SAME,                   peer_runs },
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_COMPLETED,              STATE_SAME,                   peer_runs },
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_REFUSED,                STATE_SAME,                   handover_ask_again },
@@ -488,6 +500,14 @@ const Transition transitions[] = {
     { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_TIMER_STATE,                 STATE_SAME,                   ask_running },
     { SOURCE,      S(POSTCOPY_ACTIVE) | S(POSTCOPY_PAUSED),
                                           EVENT_PEER_OVER,                   STATE_FAILED,                 keep_message },
+
+    /* a destination that has ended before it ran the guest, which then goes on here */
+    { DESTINATION, S(FAILED),             EVENT_QEMU_RESUME,                 STATE_SAME,                   handover_runs_after_all },
+    { DESTINATION, S(FAILED),             EVENT_GUEST_STARTED,               STATE_SAME,                   handover_runs_after_all },
+    { SOURCE,      S(POSTCOPY_ACTIVE),    EVENT_PEER_RETURNED,               STATE_SAME,                   handover_returned },
+    { SOURCE,      S(POSTCOPY_PAUSED),    EVENT_PEER_RETURNED,               STATE_CANCELLED,              handover_take_back },
+    { SOURCE,      S(CANCELLED),          EVENT_TAKEN_BACK,                  STATE_SAME,                   handover_taken_back },
+    { SOURCE,      S(CANCELLED),          EVENT_RESTORED,                    STATE_SAME,                   handover_take_back_again },
 
     { SOURCE,      OVER,                  EVENT_SETTLED,                     STATE_SAME,                   handover_settled },
 
@@ -504,6 +524,8 @@ const Transition transitions[] = {
                                           EVENT_PEER_OVER,                   STATE_SAME,                   handover_ended_told },
     { SOURCE,      S(FAILED) | S(COMPLETED),
                                           EVENT_PEER_COMPLETED,              STATE_SAME,                   handover_ended_told },
+    { SOURCE,      S(FAILED) | S(COMPLETED),
+                                          EVENT_PEER_RETURNED,               STATE_SAME,                   handover_ended_told },
     { SOURCE,      S(COMPLETED),          EVENT_PEER_RUNNING,                STATE_SAME,                   handover_ended_told },
     { DESTINATION, PRECOPY,               EVENT_PEER_ENDED,                  STATE_SAME,                   handover_source_paused_early },
     { DESTINATION, CHANNEL,               EVENT_PEER_ENDED,                  STATE_SAME,                   handover_source_ended_active },
@@ -539,7 +561,7 @@ const Transition transitions[] = {
     { DESTINATION, PRECOPY,               EVENT_PEER_RECOVER,                STATE_SAME,                   handover_source_paused_early },
     { DESTINATION, S(COMPLETED),          EVENT_PEER_RECOVER,                STATE_SAME,                   reply_completed },
     { DESTINATION, S(FAILED) | S(CANCELLED),
-                                          EVENT_PEER_RECOVER,                STATE_SAME,                   reply_over },
+                                          EVENT_PEER_RECOVER,                STATE_SAME,                   handover_reply_ended },
     { DESTINATION, POSTCOPY,              EVENT_ARMING,                      STATE_SAME,                   arming },
     { DESTINATION, POSTCOPY,              EVENT_ARMED,                       STATE_SAME,                   armed },
     { DESTINATION, POSTCOPY,              EVENT_ARMED_ELSEWHERE,             STATE_SAME,                   armed_elsewhere },

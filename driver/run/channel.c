@@ -111,6 +111,12 @@ channel_set_process(Channel *channel, pid_t pid)
     channel->started = read_started(pid);
 }
 
+gboolean
+channel_has_process(const Channel *channel)
+{
+    return channel->started && read_started(channel->pid) == channel->started;
+}
+
 /* A descriptor for QEMU's process, and for none that has its number now; -1 with errno set. */
 static int
 open_process(const Channel *channel)

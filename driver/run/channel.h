@@ -65,6 +65,10 @@ guint channel_break(const Channel *channel);
  */
 void channel_hasten(const Channel *channel, gboolean hasten);
 
+/** Whether QEMU's process is there still, or has yet to be reaped; FALSE also where none is known.
+ */
+gboolean channel_has_process(const Channel *channel);
+
 /** How many bytes have come in over the connections that are there. */
 guint64 channel_count_received(const Channel *channel);
 

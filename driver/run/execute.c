@@ -7,6 +7,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "run/answer.h"
 #include "run/command.h"
 #include "run/connection.h"
 #include "run/finish.h"
@@ -15,7 +16,6 @@
 #include "run/outcome.h"
 #include "run/postcopy.h"
 #include "run/turns.h"
-#include "util/boot.h"
 
 /* How long a connection to the other host may take: enough for a path around the world. */
 #define CONNECT_MS 3000
@@ -226,14 +226,6 @@ tell_again_cb(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
-static void
-reply(Migration *migration, MessageType type, guint number, const char *text)
-{
-    if (migration->question)
-        peer_question_answer(migration->question, type, number, text);
-    migration->question = NULL;
-}
-
 /* --- timers and the channel --- */
 
 static gboolean
@@ -442,17 +434,6 @@ arm(Migration *migration, guint port)
     command_arm(migration, host, (guint16)port);
 }
 
-/* Two attempts at one port would be taken for one by a QEMU that did not get round to the first. */
-static void
-reply_armed(Migration *migration, guint port)
-{
-    const char *why = channel_find_obstacle(&migration->channel, (guint16)port);
-
-    if (!why)
-        migration->channel.port = (guint16)port;
-    reply(migration, why ? MESSAGE_REFUSED : MESSAGE_ARMED, why ? 0 : port, why);
-}
-
 void
 execute_end(Migration *migration)
 {
@@ -463,38 +444,11 @@ execute_end(Migration *migration)
         migration->call = NULL;
         migration_unref(migration);
     }
-    reply(migration, MESSAGE_REFUSED, 0, "the migration has ended on the destination");
+    answer_refuse(migration, "the migration has ended on the destination");
     command_drop_waiting(migration);
     connection_drop(migration);
     start_timer(&migration->state_timer, 0, NULL, migration);
     start_timer(&migration->give_up_timer, 0, NULL, migration);
-}
-
-static void
-execute_reply(Migration *migration, const Effect *effect)
-{
-    switch (effect->type) {
-    case EFFECT_REPLY_ARMED:
-        reply_armed(migration, effect->number);
-        break;
-    case EFFECT_REPLY_COMPLETED:
-        reply(migration, MESSAGE_COMPLETED, 0, NULL);
-        break;
-    case EFFECT_REPLY_RETURNED:
-        reply(migration, MESSAGE_RETURNED, 0, boot_get_id());
-        break;
-    case EFFECT_REPLY_REFUSED:
-        reply(migration, MESSAGE_REFUSED, 0, effect->text);
-        break;
-    case EFFECT_REPLY_RUNNING:
-        reply(migration, MESSAGE_RUNNING, 0, NULL);
-        break;
-    case EFFECT_REPLY_OVER:
-        reply(migration, MESSAGE_OVER, 0, effect->text);
-        break;
-    default:
-        break;
-    }
 }
 
 static void
@@ -568,7 +522,7 @@ execute(Migration *migration, const Effect *effect)
     case EFFECT_REPLY_REFUSED:
     case EFFECT_REPLY_RUNNING:
     case EFFECT_REPLY_OVER:
-        execute_reply(migration, effect);
+        answer_execute(migration, effect);
         break;
     case EFFECT_START_STATE_TIMER:
         start_timer(&migration->state_timer, effect->number, state_timer_cb, migration);

@@ -68,6 +68,8 @@ static const struct {
     { "finish-called",    NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.finish_called) },
     { "running",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.running), TRUE },
     { "started",          NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.started), TRUE },
+    { "may-have-run",     NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.may_have_run), TRUE },
+    { "taken-back",       NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.taken_back), TRUE },
     { "untold",           NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.untold), TRUE },
     { "unsettled",        NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.unsettled), TRUE },
     { "ending",           NUMBER_BOOL, G_STRUCT_OFFSET(JournalRecord, memory.ending), TRUE },

@@ -228,13 +228,10 @@ static void
 note_arrival(Migration *migration)
 {
     MigrationState state = session_get_state(migration->session);
-    SessionMemory memory;
     Secret secret;
 
-    session_remember(migration->session, &memory);
     if (migration->foreign || migration->role != ROLE_DESTINATION ||
-        !migration_state_is_terminal(state) ||
-        (session_get_owner(migration->session) != OWNER_DESTINATION && !memory.started))
+        !migration_state_is_terminal(state) || !session_may_have_run(migration->session))
         return;
     migration_get_secret(migration, &secret);
     journal_note_arrival(host_get_journal(), migration->status->uuid, &secret,

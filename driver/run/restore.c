@@ -408,6 +408,7 @@ keep_unfinished(JournalRecord *record)
     }
     g_message("migration %s: domain %s, %s and not started yet, is kept", record->id, record->name,
               record->kept ? "which may be in postcopy by now" : "in postcopy");
+    record->memory.may_have_run |= record->memory.finish_called;
     record->memory.finish_called = FALSE;
 }
 

@@ -51,6 +51,15 @@ check_owners(World *world, MigrationRole host)
         fail(world, "taken back: the guest runs at the source after it ran at the destination");
 }
 
+/* What has failed in precopy is never started any more: qmp_cont() in RUN_STATE_INMIGRATE. */
+static gboolean
+may_run_there(const World *world)
+{
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
+
+    return destination->has_run || (destination->alive && destination->status != QEMU_FAILED);
+}
+
 void
 check_step(World *world, MigrationRole host, MigrationState from)
 {
@@ -60,7 +69,8 @@ check_step(World *world, MigrationRole host, MigrationState from)
     if (migration_state_is_terminal(from) && to != from)
         fail(world, "the %s's session has left %s", host_to_string(host),
              migration_state_to_string(from));
-    if (migration_state_is_postcopy(from) && session_get_owner(session) != OWNER_DESTINATION)
+    if (migration_state_is_postcopy(from) && session_get_owner(session) != OWNER_DESTINATION &&
+        (to != STATE_CANCELLED || may_run_there(world)))
         fail(world, "the %s's session takes the guest back from %s", host_to_string(host),
              migration_state_to_string(from));
     if (host == ROLE_SOURCE && to == STATE_FAILED && from != to &&
@@ -194,15 +204,30 @@ check_sessions(World *world)
     }
 }
 
+/* A guest that has never run at the destination is whole at the source, whatever has become of its
+ * migration. What has forgotten whether it ran it cannot give it back; one that QEMU has let run at
+ * the source again, and we have stopped, is a person's to resume. */
+static void
+check_kept(World *world)
+{
+    const Qemu *source = &world->qemu[ROLE_SOURCE];
+    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
+
+    if (find_guest(world) == HOSTS && source->alive && !destination->alive &&
+        !destination->has_run && world->daemon[ROLE_DESTINATION].life == 0 &&
+        !(world->limits & (1u << LIMIT_THE_END)))
+        fail(world, "lost: the guest runs nowhere, and never ran at the destination");
+}
+
 static void
 check_outcome(World *world)
 {
     const Qemu *source = &world->qemu[ROLE_SOURCE];
-    const Qemu *destination = &world->qemu[ROLE_DESTINATION];
     const Caller *caller = &world->caller;
 
     check_sessions(world);
-    if (source->runs && source->has_switched && (destination->alive || destination->has_run)) {
+    check_kept(world);
+    if (source->runs && source->has_switched && may_run_there(world)) {
         if (world->unnoted)
             check_limit(world, LIMIT_UNNOTED);
         else
@@ -234,10 +259,12 @@ check_get_ending(const World *world)
 
     if (guest == ROLE_DESTINATION && !(world->limits & (1u << LIMIT_THE_END)))
         return world->qemu[ROLE_SOURCE].wants_postcopy ? ENDING_COMPLETED : ENDING_COMPLETED_FIRST;
-    if (world->limits & (1u << LIMIT_QEMU_KILLED))
-        return ENDING_QEMU_KILLED;
     if (world->limits & (1u << LIMIT_UNNOTED))
         return ENDING_TAKEN_BACK;
+    if (guest == ROLE_SOURCE && world->qemu[ROLE_SOURCE].has_switched)
+        return ENDING_RETURNED;
+    if (world->limits & (1u << LIMIT_QEMU_KILLED))
+        return ENDING_QEMU_KILLED;
     if (world->limits & (1u << LIMIT_SWITCH))
         return ENDING_LOST_AT_SWITCH;
     if (world->limits & (1u << LIMIT_THE_END))

@@ -14,6 +14,7 @@ static const char *const ending_names[ENDING_LAST] = {
     [ENDING_COMPLETED] = "completed",
     [ENDING_COMPLETED_FIRST] = "completed-in-precopy",
     [ENDING_KEPT] = "kept-at-the-source",
+    [ENDING_RETURNED] = "back-at-the-source",
     [ENDING_QEMU_KILLED] = "qemu-killed",
     [ENDING_LOST_AT_SWITCH] = "limit-broken-at-the-switch",
     [ENDING_LOST_AT_THE_END] = "limit-broken-at-the-end",

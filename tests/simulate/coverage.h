@@ -15,6 +15,7 @@ typedef enum {
     ENDING_COMPLETED,       /* the guest is at the destination, by postcopy */
     ENDING_COMPLETED_FIRST, /* ... before it came to postcopy */
     ENDING_KEPT,            /* failed or cancelled before postcopy: at the source */
+    ENDING_RETURNED,        /* in postcopy, but before it ran there: at the source again */
     ENDING_QEMU_KILLED,     /* lost with a QEMU that was killed */
     ENDING_LOST_AT_SWITCH,  /* the limits below */
     ENDING_LOST_AT_THE_END,

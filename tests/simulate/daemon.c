@@ -443,6 +443,7 @@ keep_unfinished(World *world)
     if (world->domain.line_drawn || migration_state_is_terminal(daemon->journal.state))
         return;
     daemon->unjudged = daemon->journal_kept = !postcopy;
+    daemon->journal.may_have_run |= daemon->journal.finish_called;
     daemon->journal.finish_called = FALSE;
 }
 

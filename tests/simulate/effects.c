@@ -272,6 +272,19 @@ stop_job(World *world, const ClockArgs *args)
     qemu_stop(world, ROLE_SOURCE);
 }
 
+/* stuck_take_back(), which waits until QEMU is where it can be done */
+static void
+take_back_job(World *world, const ClockArgs *args)
+{
+    if (is_stale(world, args))
+        return;
+    if (!world->daemon[ROLE_SOURCE].has_monitor || !qemu_take_back(world)) {
+        world_after(world, 20 * MSEC, take_back_job, *args);
+        return;
+    }
+    daemon_post(world, ROLE_SOURCE, EVENT_TAKEN_BACK, 0);
+}
+
 /* execute_end() */
 void
 effects_end(World *world, MigrationRole host)
@@ -310,7 +323,8 @@ execute_reply(World *world, MigrationRole host, const Effect *effect)
         peers_answer(world, EVENT_PEER_RUNNING, 0);
         return TRUE;
     case EFFECT_REPLY_OVER:
-        peers_answer(world, EVENT_PEER_OVER, 0);
+        peers_answer(world, world->mutant == MUTANT_DENYING ? EVENT_PEER_RETURNED : EVENT_PEER_OVER,
+                     0);
         return TRUE;
     case EFFECT_REPLY_REFUSED:
         peers_answer(world, EVENT_PEER_REFUSED, 0);
@@ -406,6 +420,10 @@ effects_execute(World *world, MigrationRole host, const Effect *effect)
     case EFFECT_KEEP_STOPPED:
         if (world->mutant != MUTANT_NO_STOPPING)
             run_command(world, host, stop_job, 0, 0);
+        break;
+    case EFFECT_TAKE_BACK:
+        if (world->mutant != MUTANT_NO_TAKING_BACK)
+            run_command(world, host, take_back_job, 0, 0);
         break;
     case EFFECT_ABORT:
         calls_cancel(world);

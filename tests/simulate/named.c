@@ -61,6 +61,21 @@ const NamedSchedule named_schedules[] = {
         WITH(1, 500, 4 * SEC, 10 * SEC), .n_faults = 1,
         .faults = { { TRIGGER_POSTCOPY, 2 * MSEC, PERSON_ABORT, S, 0, 0 } } },
       .ending = ENDING_COMPLETED },
+    /* Where the channel breaks by itself, what was sent before it ran is lost there and whole here. */
+    { { .name = "broken-before-the-order-to-run", .peer2peer = TRUE,
+        WITH(1, 500, 4 * SEC, 10 * SEC), .n_faults = 1,
+        .faults = { { TRIGGER_LISTEN, 100 * MSEC, FAULT_RESET, S, 0, 0 } } },
+      .ending = ENDING_RETURNED, .limits = 1u << LIMIT_SWITCH },
+    { { .name = "killed-before-the-order-to-run", .peer2peer = TRUE,
+        WITH(1, 500, 4 * SEC, 10 * SEC), .n_faults = 1,
+        .faults = { { TRIGGER_LISTEN, 100 * MSEC, FAULT_KILL_QEMU, D, 0, 0 } } },
+      .ending = ENDING_RETURNED, .limits = 1u << LIMIT_QEMU_KILLED },
+    /* ... and the source's daemon is killed when that was decided and not done yet. */
+    { { .name = "restarted-before-it-went-on", .peer2peer = TRUE,
+        WITH(1, 500, 4 * SEC, 10 * SEC), .n_faults = 2, .faults = {
+        { TRIGGER_LISTEN, 100 * MSEC, FAULT_RESET, S, 0, 0 },
+        { TRIGGER_PAUSED, 0, FAULT_KILL_AMID, S, 10, 2 * SEC } } },
+      .ending = ENDING_RETURNED, .limits = 1u << LIMIT_SWITCH },
     /* The journal said precopy, and libvirt killed the destination that had the guest. */
     { { .name = "the-switch-was-not-noted", ORDINARY, .n_faults = 1, .faults = {
         { TRIGGER_POSTCOPY, 0, FAULT_KILL_DAEMON, D, 0, 2 * SEC } } },

@@ -104,6 +104,18 @@ qemu_stop(World *world, MigrationRole host)
         set_runs(world, host, FALSE);
 }
 
+/* vm_start() by the stub for a debugger, see driver/run/stuck.h */
+gboolean
+qemu_take_back(World *world)
+{
+    Qemu *qemu = &world->qemu[ROLE_SOURCE];
+
+    if (qemu->alive && qemu_is_postcopy(qemu->status) && qemu->status != QEMU_POSTCOPY_PAUSED)
+        return FALSE;
+    qemu_run(world, ROLE_SOURCE);
+    return TRUE;
+}
+
 /* exit(), or a signal */
 void
 qemu_end(World *world, MigrationRole host, const char *why)

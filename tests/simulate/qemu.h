@@ -23,6 +23,8 @@ gboolean qemu_migrate_resume(World *world, guint path, guint port);
 /** cont, stop */
 void qemu_run(World *world, MigrationRole host);
 void qemu_stop(World *world, MigrationRole host);
+/** The source's guest goes on, out of a migration that is paused, or was; FALSE: it is neither. */
+gboolean qemu_take_back(World *world);
 /** query-migrate at the source: KiB of memory that have yet to be sent. */
 guint qemu_get_remaining_kib(const World *world);
 

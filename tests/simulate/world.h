@@ -251,6 +251,8 @@ typedef enum {
     MUTANT_NO_TELLING,        /* EFFECT_TELL_ENDED is dropped */
     MUTANT_NO_ENDING,         /* EFFECT_TELL_ENDING is dropped */
     MUTANT_NO_STOPPING,       /* EFFECT_KEEP_STOPPED is dropped */
+    MUTANT_NO_TAKING_BACK,    /* EFFECT_TAKE_BACK is dropped */
+    MUTANT_DENYING,           /* the destination denies that it has run the guest */
     MUTANT_FORGETFUL,         /* a migration that is not known stays so, whatever the domain says */
     MUTANT_NO_LINE,           /* nobody hears of libvirt's line under a migration */
     MUTANT_NO_STARTING,       /* a guest that Finish has not started is left to itself */

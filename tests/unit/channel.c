@@ -352,8 +352,10 @@ test_number_given_again(void)
     ends_pair(AF_INET, &source, &destination, &channel.port);
     channel_set_process(&channel, getpid());
     g_assert_cmpuint(channel.started, >, 0);
+    g_assert_true(channel_has_process(&channel));
     g_assert_cmpuint(count(&channel), ==, 1);
     channel.started--;
+    g_assert_false(channel_has_process(&channel));
     g_assert_false(channel_sample(&channel, samples, &error));
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_FAILED);
     g_assert_cmpuint(channel_break(&channel), ==, 0);

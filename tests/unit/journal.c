@@ -44,6 +44,8 @@ static const JournalRecord sample = {
             .finish_called = TRUE,
             .running = TRUE,
             .started = TRUE,
+            .may_have_run = TRUE,
+            .taken_back = TRUE,
             .untold = TRUE,
             .unsettled = TRUE,
             .ending = TRUE,
@@ -94,6 +96,8 @@ test_round_trip(void)
     g_assert_cmpint(record.memory.finish_called, ==, sample.memory.finish_called);
     g_assert_cmpint(record.memory.running, ==, sample.memory.running);
     g_assert_cmpint(record.memory.started, ==, sample.memory.started);
+    g_assert_cmpint(record.memory.may_have_run, ==, sample.memory.may_have_run);
+    g_assert_cmpint(record.memory.taken_back, ==, sample.memory.taken_back);
     g_assert_cmpint(record.memory.untold, ==, sample.memory.untold);
     g_assert_cmpint(record.memory.unsettled, ==, sample.memory.unsettled);
     g_assert_cmpint(record.memory.ending, ==, sample.memory.ending);
@@ -166,9 +170,9 @@ test_damaged(void)
             continue;
         for (guint j = 0; j <= G_N_ELEMENTS(junk); j++) {
             static const char *const later[] = {
-                "secret",  "names",    "listen-host", "armed-host", "running", "armed-port",
-                "started", "untold",   "unsettled",   "peer-boot",  "ending",  "to-stop",
-                "kept",    "given-up", "guarded",     NULL};
+                "secret",  "names",    "listen-host", "armed-host",   "running",    "armed-port",
+                "started", "untold",   "unsettled",   "peer-boot",    "ending",     "to-stop",
+                "kept",    "given-up", "guarded",     "may-have-run", "taken-back", NULL};
             g_autoptr(GString) bad = g_string_new(NULL);
             g_autoptr(GError) error = NULL;
             JournalRecord record;

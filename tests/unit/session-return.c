@@ -128,6 +128,8 @@ test_return_answered(void)
         }
         if (migration_state_is_postcopy(state)) {
             /* it may have run */
+            send(&b, EVENT_QEMU_FAILED);
+            send(&b, EVENT_QEMU_RESUME);
             send(&b, EVENT_QEMU_GONE);
             send(&b, EVENT_PEER_RETURN);
             g_assert_nonnull(find_effect(&b, EFFECT_REPLY_REFUSED));
