@@ -64,17 +64,18 @@ handover_cancel_finish(Session *session, const Event *event)
 }
 
 /* What has failed before postcopy is not started any more; what has gone cannot be. */
-static gboolean
-never_runs(const Session *session)
+gboolean
+session_never_runs(const Session *session)
 {
-    return !session_may_have_run(session) &&
+    return (session->state == STATE_FAILED || session->state == STATE_CANCELLED) &&
+           !session_may_have_run(session) &&
            (session_get_owner(session) != OWNER_DESTINATION || session->gone);
 }
 
 void
 handover_reply_returned(Session *session, const Event *event)
 {
-    if (never_runs(session))
+    if (session_never_runs(session))
         session_emit(session, EFFECT_REPLY_RETURNED, 0, NULL);
     else
         session_emit(session, EFFECT_REPLY_REFUSED, 0, "the guest may have run on the destination");
@@ -192,7 +193,7 @@ handover_runs_after_all(Session *session, const Event *event)
 void
 handover_reply_ended(Session *session, const Event *event)
 {
-    if (never_runs(session))
+    if (session_never_runs(session))
         session_emit(session, EFFECT_REPLY_RETURNED, 0, NULL);
     else if (session_may_have_run(session))
         session_emit(session, EFFECT_REPLY_OVER, 0, "the migration has failed on the destination");

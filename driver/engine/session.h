@@ -168,6 +168,9 @@ gboolean session_holds_callers(const Session *session);
 /** Destination: whether the guest's vCPUs have run here, as far as can be known. */
 gboolean session_may_have_run(const Session *session);
 
+/** Destination, over: whether it is certain that the guest neither has run here nor will. */
+gboolean session_never_runs(const Session *session);
+
 /** Source: whether it has ended in postcopy, and the destination, which may wait for it, has still
  * to be told. */
 gboolean session_is_untold(const Session *session);

@@ -428,6 +428,7 @@ journal_has_any(const char *directory)
 /* --- what has arrived --- */
 
 static const char *const arrival_words[] = {
+    [ARRIVAL_LOST] = "lost",
     [ARRIVAL_DOUBTFUL] = "doubtful",
     [ARRIVAL_STARTED] = "started",
 };

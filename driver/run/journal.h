@@ -77,6 +77,7 @@ gboolean journal_has_any(const char *directory);
 /** What is known of a migration to this host that is over. */
 typedef enum {
     ARRIVAL_NONE,     /* no guest came with it */
+    ARRIVAL_LOST,     /* one came in postcopy, and was lost before it ever ran */
     ARRIVAL_DOUBTFUL, /* the guest may have run here */
     ARRIVAL_STARTED,  /* it was started here, or left stopped as was asked */
 } Arrival;

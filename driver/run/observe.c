@@ -185,14 +185,19 @@ static gboolean
 judge_arrival(Judgement *judgement)
 {
     g_autofree char *uuid = uuid_format(judgement->uuid);
-    Arrival arrival = judgement->wants_return && host_get_journal()
+    Arrival arrival = host_get_journal()
                           ? journal_get_arrival(host_get_journal(), uuid, &judgement->secret)
                           : ARRIVAL_NONE;
 
+    if (arrival == ARRIVAL_LOST) {
+        judgement->answer = MESSAGE_RETURNED;
+        judgement->text = boot_get_id();
+        return TRUE;
+    }
     if (arrival == ARRIVAL_DOUBTFUL)
         judgement->text = "the guest may have run on the destination";
     judgement->answer = arrival == ARRIVAL_STARTED ? MESSAGE_COMPLETED : MESSAGE_REFUSED;
-    return arrival != ARRIVAL_NONE;
+    return judgement->wants_return && arrival != ARRIVAL_NONE;
 }
 
 static void

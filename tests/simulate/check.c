@@ -214,7 +214,8 @@ check_kept(World *world)
     const Qemu *destination = &world->qemu[ROLE_DESTINATION];
 
     if (find_guest(world) == HOSTS && source->alive && !destination->alive &&
-        !destination->has_run && world->daemon[ROLE_DESTINATION].life == 0 &&
+        !destination->has_run &&
+        (world->daemon[ROLE_DESTINATION].life == 0 || world->daemon[ROLE_DESTINATION].notes_lost) &&
         !(world->limits & (1u << LIMIT_THE_END)))
         fail(world, "lost: the guest runs nowhere, and never ran at the destination");
 }
@@ -241,6 +242,9 @@ check_outcome(World *world)
         fail(world, "the caller was told of success, but the guest is not at the destination");
     if (find_guest(world) == HOSTS)
         fail(world, "lost: the guest runs nowhere");
+    if (find_guest(world) == ROLE_SOURCE && world->qemu[ROLE_SOURCE].has_switched)
+        fail(world, "given up: the guest is at the source again, and could have gone on at the "
+                    "destination");
     if (caller->answer == ANSWER_FAILURE && !caller->answered_by_stock &&
         find_guest(world) == ROLE_DESTINATION)
         fail(world, "the caller was told of failure, but the guest is at the destination");

@@ -55,6 +55,8 @@ write_journal(World *world, MigrationRole host)
     Daemon *daemon = &world->daemon[host];
 
     daemon->has_journal = session_needs_journal(daemon->session) || daemon->unjudged;
+    daemon->notes_lost |=
+        host == ROLE_DESTINATION && session_never_runs(daemon->session) && !world->qemu[host].alive;
     session_remember(daemon->session, &daemon->journal);
     daemon->journal_kept = daemon->unjudged;
     daemon->journal_channel_port = daemon->channel_port;

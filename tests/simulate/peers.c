@@ -103,6 +103,8 @@ judge_domain(const World *world, Question question)
     const Daemon *daemon = &world->daemon[ROLE_DESTINATION];
     const Qemu *qemu = &world->qemu[ROLE_DESTINATION];
 
+    if (daemon->notes_lost) /* judge_arrival() */
+        return EVENT_PEER_RETURNED;
     if (!daemon->has_monitor || world->mutant == MUTANT_FORGETFUL)
         return EVENT_PEER_REFUSED;
     if (!qemu->alive)

@@ -148,6 +148,7 @@ typedef struct {
     guint kills_in;          /* a fault: dies at this many steps of what it does; 0: does not */
     /* on disk */
     gboolean has_journal;
+    gboolean notes_lost; /* destination: ARRIVAL_LOST */
     SessionMemory journal;
     gboolean journal_kept;
     guint journal_channel_port;

@@ -78,7 +78,7 @@ static Migration *
 start(MigrationRole role, const Secret *secret)
 {
     g_autoptr(Policy) policy = policy_default();
-    Migration *migration = migration_start(role, NULL, gone, "guest", policy, 0);
+    Migration *migration = migration_start(role, NULL, gone, "guest", policy, VIR_MIGRATE_POSTCOPY);
 
     migration_set_secret(migration, secret);
     return migration;
@@ -156,7 +156,7 @@ static void
 test_doubtful(void)
 {
     static const EventType events[] = {EVENT_QEMU_ACTIVE, EVENT_QEMU_POSTCOPY_ACTIVE,
-                                       EVENT_QEMU_GONE};
+                                       EVENT_QEMU_RESUME, EVENT_QEMU_GONE};
     Migration *source;
     Secret secret;
 
@@ -166,6 +166,36 @@ test_doubtful(void)
     source = ask(&secret, boot_get_id());
     wait_message(source, "may have run on the destination");
     world_drop(source);
+    host_end();
+}
+
+/* It came in postcopy, and was lost before it ran: whatever the source asks, it can go on there. */
+static void
+test_lost(void)
+{
+    static const EventType events[] = {EVENT_QEMU_ACTIVE, EVENT_QEMU_POSTCOPY_ACTIVE,
+                                       EVENT_QEMU_FAILED, EVENT_QEMU_GONE};
+
+    host_begin();
+    for (guint postcopy = 0; postcopy < 2; postcopy++) {
+        char *hosts[] = {(char *)"127.0.0.1", NULL};
+        Migration *source;
+        Secret secret;
+
+        secret_make(&secret);
+        receive(&secret, events, G_N_ELEMENTS(events));
+        if (postcopy) {
+            source = start(ROLE_SOURCE, &secret);
+            migration_set_destination(source, "b.example", hosts, host.port);
+            migration_set_peer_boot(source, boot_get_id());
+            migration_tell(source, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+            migration_tell(source, EVENT_QEMU_POSTCOPY_PAUSED, 0, NULL);
+        } else {
+            source = ask(&secret, boot_get_id());
+        }
+        world_wait_state(source, STATE_CANCELLED);
+        world_drop(source);
+    }
     host_end();
 }
 
@@ -374,6 +404,7 @@ main(int argc, char **argv)
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
     g_test_add_func("/observe/arrived", test_arrived);
     g_test_add_func("/observe/doubtful", test_doubtful);
+    g_test_add_func("/observe/lost", test_lost);
     g_test_add_func("/observe/restarted", test_restarted);
     g_test_add_func("/observe/unjudged", test_unjudged);
     g_test_add_func("/observe/listens", test_listens);

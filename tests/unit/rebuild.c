@@ -115,6 +115,7 @@ static void
 tear_down(Fixture *f, gconstpointer unused)
 {
     g_autoptr(Status) status = migration_get_status(f->migration);
+    g_autofree char *note = g_strdup_printf("%s/%s.arrived", f->journal, status->uuid);
 
     world_drop(f->migration);
     world_set_journal(NULL);
@@ -123,6 +124,7 @@ tear_down(Fixture *f, gconstpointer unused)
     virConnectClose(f->connection);
     g_string_free(qemu.said, TRUE);
     journal_remove(f->journal, status->uuid);
+    g_unlink(note);                              /* of one that never ran */
     g_assert_cmpint(g_rmdir(f->journal), ==, 0); /* no socket is left */
     g_free(f->journal);
 }
