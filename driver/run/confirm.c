@@ -11,6 +11,7 @@
 #include "run/halves.h"
 #include "run/handback.h"
 #include "run/outcome.h"
+#include "run/takeback.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/table.h"
@@ -160,6 +161,11 @@ confirm_call(virDomainPtr dom,
         }
     } else if (cancelled && outcome_fetch_state(migration) == STATE_COMPLETED) {
         cancelled = 0;
+    }
+    /* libvirt's job has ended with that. */
+    if (cancelled && takeback_wait(migration)) {
+        migration_end_confirm(migration);
+        return 0;
     }
     if (!cancelled && !hand_over(migration, dom)) {
         migration_end_confirm(migration);

@@ -456,6 +456,7 @@ run_job(Migration *migration, EffectType type)
 {
     GFunc fn = type == EFFECT_START_POSTCOPY ? postcopy_start_job
                : type == EFFECT_ABORT        ? outcome_abort_job
+               : type == EFFECT_TAKE_BACK    ? takeback_job
                                              : outcome_look_job;
 
     host_run(fn, migration_ref(migration));
@@ -510,6 +511,7 @@ execute(Migration *migration, const Effect *effect)
         break;
     case EFFECT_START_POSTCOPY:
     case EFFECT_ABORT:
+    case EFFECT_TAKE_BACK:
     case EFFECT_LOOK:
         run_job(migration, effect->type);
         break;

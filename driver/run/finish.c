@@ -181,6 +181,47 @@ track(Migration *migration, virConnectPtr dconn)
     virResetLastError();
 }
 
+/* QEMU has ended while Finish was at work: see hear_qemu(). What is left of it then, if anything,
+ * is no domain of libvirt's any more (run/answer.c waits for the process). */
+static void
+hear_end(Migration *migration, virConnectPtr dconn)
+{
+    virErrorPtr saved = stock_error_save();
+
+    if (has_ended(migration, dconn))
+        migration_tell(migration, EVENT_QEMU_GONE, 0, saved ? saved->message : NULL);
+    stock_error_restore(saved);
+}
+
+/* libvirt makes a guest of postcopy persistent before it starts it (qemuMigrationDstFinishFresh(),
+ * src/qemu/qemu_migration.c, 11.3.0), and leaves the definition behind. */
+static void
+forget_definition(Migration *migration)
+{
+    virErrorPtr saved = stock_error_save();
+    gboolean ours = migration_is_fresh(migration) &&
+                    (migration_get_flags(migration) & VIR_MIGRATE_PERSIST_DEST) != 0;
+    virDomainPtr dom = ours ? outcome_find_own(migration) : NULL;
+
+    if (dom && virDomainIsActive(dom) == 0)
+        outcome_undefine(migration, dom);
+    if (dom)
+        virDomainFree(dom);
+    stock_error_restore(saved);
+}
+
+/* The client hears nothing else: what Confirm has to say it drops
+ * (virDomainMigrateVersion3Full(), src/libvirt-domain.c, 11.3.0). */
+static void
+raise_kept(Migration *migration)
+{
+    g_autofree char *why = g_strdup(virGetLastErrorMessage());
+
+    stock_error_raise(VIR_ERR_OPERATION_FAILED,
+                      _("domain '%1$s' has not run here, and goes on at its source: %2$s"),
+                      migration_get_name(migration), why);
+}
+
 /* A claimed Finish. @goes_on: set when it gave up a migration that has not ended. */
 static virDomainPtr
 run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *goes_on)
@@ -205,6 +246,10 @@ run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *
         return dom;
     }
     state = outcome_fetch_state(migration);
+    if (migration_state_is_postcopy(state)) {
+        hear_end(migration, dconn);
+        state = outcome_fetch_state(migration);
+    }
     *goes_on = migration_state_is_postcopy(state);
     if (*goes_on && is_unstarted(migration, dconn)) {
         g_warning("migration %s of domain %s: Finish ended before the guest was started (%s); it "
@@ -216,6 +261,10 @@ run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *
         *goes_on = TRUE;
     } else if (!*goes_on) {
         outcome_tell(migration, finish->cancelled ? EVENT_CALL_CANCELLED : EVENT_CALL_FAILED);
+        if (state == STATE_FAILED && !finish->cancelled && !migration_may_have_run(migration)) {
+            forget_definition(migration);
+            raise_kept(migration);
+        }
     }
     return NULL;
 }

@@ -18,6 +18,7 @@
 
 #include "run/host.h"
 #include "run/migration.h"
+#include "run/takeback.h"
 #include "stock/table.h"
 
 /** An event that a listener has not been told. */
@@ -192,7 +193,9 @@ find_migration_under_way(virDomainPtr domain)
     if (!migration || migration_is_foreign(migration))
         return NULL;
     status = migration_get_status(migration);
-    return migration_state_is_terminal(status->state) ? NULL : g_steal_pointer(&migration);
+    return migration_state_is_terminal(status->state) && !takeback_is_under_way(migration)
+               ? NULL
+               : g_steal_pointer(&migration);
 }
 
 /* The engine has taken in what it was told before the event came. */

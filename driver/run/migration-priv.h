@@ -9,6 +9,7 @@
 #include "run/journal.h"
 #include "run/migration.h"
 #include "run/peer.h"
+#include "run/takeback.h"
 #include "run/watchdog.h"
 
 /** An address of the destination. */
@@ -54,6 +55,9 @@ struct Migration {
     gboolean may_break;      /* session_may_break() */
     gboolean pausing;        /* session_is_pausing() */
     gboolean wants_return;   /* session_wants_return() */
+    gboolean may_have_run;   /* session_may_have_run() */
+    gboolean taken_back;     /* source: the guest never ran there, in postcopy, and goes on here */
+    Takeback takeback;       /* ... how far that is */
     gboolean given_up;       /* source: its images, and it has not got them again */
     gboolean guarded;        /* source: and they have a guard */
     gboolean images_changed; /* ... which the journal does not know yet */
@@ -64,6 +68,7 @@ struct Migration {
     gboolean carried; /* or it was tried: see carry.h */
     guint confirms;
     gboolean finish_claimed;
+    gint fresh;          /* atomic; destination: libvirt had no definition of the domain */
     virConnectPtr dconn; /* the client's to this host */
     GPtrArray *disks;    /* of Disk; NULL: not known */
     GPtrArray *verdicts; /* of Verdict, that the engine thread has yet to take in */
@@ -144,6 +149,10 @@ void migration_put_path(Migration *migration, PathRank rank, const char *host, g
 
 /** Before anything is done about a change. Engine thread. */
 void migration_write_journal(Migration *migration);
+
+/** Of the session as it is now. @status: (transfer full); in the place of one that the caller has.
+ * Under the registry's lock, once others have the migration. */
+void migration_take_snapshot(Migration *migration, Status *status);
 
 /** After a change: shows the session as it is now, and wakes who waits. Engine thread. */
 void migration_put_snapshot(Migration *migration, EventType event);

@@ -14,7 +14,6 @@
 #include "run/connection.h"
 #include "run/execute.h"
 #include "run/host.h"
-#include "run/listeners.h"
 #include "run/restore.h"
 #include "util/uuid.h"
 
@@ -87,12 +86,8 @@ migration_restore(const JournalRecord *record, const unsigned char *uuid, const 
     migration->armed_host = *record->armed_host ? g_strdup(record->armed_host) : NULL;
     migration->peer_boot = *record->peer_boot ? g_strdup(record->peer_boot) : NULL;
     session_set_peer(migration->session, migration->peer, migration_count_ways(migration));
-    migration->has_peer = migration->peer_port != 0;
-    migration->can_ask = migration_count_ways(migration) > 0;
-    migration->holds = session_holds_callers(migration->session);
-    migration->may_break = session_may_break(migration->session);
     status_unref(migration->status);
-    migration->status = session_get_status(migration->session);
+    migration_take_snapshot(migration, session_get_status(migration->session));
     if (registry_add_restored(migration))
         return migration;
     migration_unref(migration);
@@ -129,60 +124,6 @@ migration_unref(Migration *migration)
     g_free(migration->id);
     g_free(migration->name);
     g_free(migration);
-}
-
-static void
-log_change(const Migration *migration, const Status *before, const Status *now, EventType event)
-{
-    if (before->state == now->state && before->reason == now->reason)
-        return;
-    g_message("migration %s of domain %s (%s%s%s): %s -> %s%s%s (%s)", migration->id,
-              migration->name, migration_role_to_string(migration->role),
-              *now->peer ? ", peer " : "", now->peer, migration_state_to_string(before->state),
-              migration_state_to_string(now->state),
-              *pause_reason_to_string(now->reason) ? ", " : "", pause_reason_to_string(now->reason),
-              event_type_to_string(event));
-}
-
-/* A person's pause that is asked for, or taken back, changes no state yet. */
-static void
-log_pausing(const Migration *migration, EventType event)
-{
-    g_message("migration %s of domain %s (%s): %s (%s)", migration->id, migration->name,
-              migration_role_to_string(migration->role),
-              migration->pausing ? "about to be paused" : "not about to be paused any more",
-              event_type_to_string(event));
-}
-
-void
-migration_put_snapshot(Migration *migration, EventType event)
-{
-    Status *now = session_get_status(migration->session);
-    g_autoptr(Status) before = NULL;
-    gboolean held, pausing;
-
-    g_mutex_lock(&registry.lock);
-    before = migration->status;
-    held = migration->holds;
-    pausing = migration->pausing;
-    migration->status = status_ref(now);
-    migration->holds = session_holds_callers(migration->session);
-    migration->may_break = session_may_break(migration->session);
-    migration->pausing = session_is_pausing(migration->session);
-    migration->wants_return = session_wants_return(migration->session);
-    migration->has_peer = migration->peer_port != 0;
-    migration->can_ask = migration_count_ways(migration) > 0;
-    g_cond_broadcast(&registry.changed);
-    g_mutex_unlock(&registry.lock);
-
-    log_change(migration, before, now, event);
-    if (pausing != migration->pausing && before->state == now->state)
-        log_pausing(migration, event);
-    host_get_show()->publish(now);
-    if (held && !migration->holds)
-        listeners_settle(now);
-    status_unref(now);
-    migration_call_waits(migration);
 }
 
 void
@@ -367,6 +308,18 @@ migration_get_domain_id(Migration *migration)
 }
 
 void
+migration_set_fresh(Migration *migration, gboolean fresh)
+{
+    g_atomic_int_set(&migration->fresh, fresh);
+}
+
+gboolean
+migration_is_fresh(Migration *migration)
+{
+    return g_atomic_int_get(&migration->fresh);
+}
+
+void
 migration_set_wish(Migration *migration, CookiePostcopy wish)
 {
     g_mutex_lock(&registry.lock);
@@ -402,6 +355,12 @@ gboolean
 migration_wants_return(Migration *migration)
 {
     return read_flag(&migration->wants_return);
+}
+
+gboolean
+migration_may_have_run(Migration *migration)
+{
+    return read_flag(&migration->may_have_run);
 }
 
 gboolean

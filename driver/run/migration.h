@@ -77,6 +77,10 @@ const char *migration_get_name(const Migration *migration);
 void migration_set_domain_id(Migration *migration, int id);
 int migration_get_domain_id(Migration *migration);
 const Policy *migration_get_policy(const Migration *migration);
+/** Destination: that libvirt had no definition of the domain before. FALSE: not known. Any thread.
+ */
+void migration_set_fresh(Migration *migration, gboolean fresh);
+gboolean migration_is_fresh(Migration *migration);
 /** migration_learn_disks: how the domain, which runs here, names its disks. Reads libvirt's file;
  * any thread that may do that. */
 void migration_learn_disks(Migration *migration);
@@ -215,6 +219,8 @@ gboolean migration_has_peer(Migration *migration);
 gboolean migration_can_ask(Migration *migration);
 /** session_may_break() of the latest snapshot. Any thread. */
 gboolean migration_may_break(Migration *migration);
+/** session_may_have_run() of the latest snapshot. Any thread. */
+gboolean migration_may_have_run(Migration *migration);
 /** session_holds_callers() of the latest snapshot. Any thread. */
 gboolean migration_holds_callers(Migration *migration);
 

@@ -42,10 +42,24 @@ on_migration_event(const unsigned char *uuid, const char *status, gpointer opaqu
                        : "QEMU reported that the migration failed");
 }
 
+/* As above. QEMU tells it before a vCPU runs (vm_prepare_start(), system/cpus.c, 10.0), and libvirt
+ * reads all that a QEMU has said before it takes that for gone (qemuMonitorIO(),
+ * src/qemu/qemu_monitor.c, 11.3.0): of a destination that has ended it is known whether the guest
+ * has run. */
+static void
+on_resume(const unsigned char *uuid)
+{
+    g_autoptr(Migration) migration = migration_find(uuid);
+
+    if (migration && migration->role == ROLE_DESTINATION)
+        migration_post(migration, EVENT_QEMU_RESUME, 0, NULL);
+}
+
 void
 observe_migration_events(void)
 {
     hooks_set_migration_listener(on_migration_event, NULL);
+    hooks_set_resume_listener(on_resume);
 }
 
 static void

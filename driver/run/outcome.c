@@ -319,35 +319,38 @@ outcome_forget_job(gpointer opaque, gpointer unused)
     migration_unref(migration);
 }
 
+/* What belongs to a guest that lives on elsewhere stays: it may be on shared storage. */
+void
+outcome_undefine(Migration *migration, virDomainPtr dom)
+{
+    const unsigned int flags =
+        VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+        VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_KEEP_TPM;
+
+    if (virDomainIsPersistent(dom) != 1)
+        return;
+    if (virDomainUndefineFlags(dom, flags) < 0)
+        g_warning("migration %s: cannot undefine domain %s: %s", migration_get_id(migration),
+                  migration_get_name(migration), virGetLastErrorMessage());
+    else
+        g_message("migration %s: undefined domain %s", migration_get_id(migration),
+                  migration_get_name(migration));
+}
+
 /* The client asked for --undefinesource, but there is no client any more: stock libvirt, which
  * completes such a migration by itself, forgets that. */
 void
 outcome_undefine_source(Migration *migration)
 {
-    const unsigned int flags = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
-                               VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-                               VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
-                               VIR_DOMAIN_UNDEFINE_KEEP_TPM; /* it may be on shared storage */
     gboolean forgotten = FALSE;
-    virConnectPtr connection;
     virDomainPtr dom;
 
     migration_poll(migration, is_source_over, &forgotten);
-    connection = host_connect();
-    dom = connection ? virDomainLookupByUUID(connection, migration_get_uuid(migration)) : NULL;
-    if (dom && virDomainIsActive(dom) == 0 && virDomainIsPersistent(dom) == 1) {
-        if (virDomainUndefineFlags(dom, flags) < 0)
-            g_warning("migration %s: cannot undefine domain %s on the source as was asked: %s",
-                      migration_get_id(migration), migration_get_name(migration),
-                      virGetLastErrorMessage());
-        else
-            g_message("migration %s: undefined domain %s on the source as was asked",
-                      migration_get_id(migration), migration_get_name(migration));
-    }
+    dom = outcome_find_own(migration);
+    if (dom && virDomainIsActive(dom) == 0)
+        outcome_undefine(migration, dom);
     if (dom)
         virDomainFree(dom);
-    if (connection)
-        virConnectClose(connection);
 }
 
 void

@@ -64,6 +64,8 @@ void outcome_settle_source(Migration *migration);
 /** The rest of it, for one whose outcome is known: after a restart. */
 void outcome_settle_restored(Migration *migration);
 
+/** Forgets a domain that does not run, and has run on or stayed elsewhere. May block. */
+void outcome_undefine(Migration *migration, virDomainPtr dom);
 /** Forgets the domain on the source, once libvirt has ended the migration there. May block. */
 void outcome_undefine_source(Migration *migration);
 

@@ -29,6 +29,7 @@
 #include "run/params.h"
 #include "run/phases.h"
 #include "run/remote.h"
+#include "run/takeback.h"
 #include "stock/error.h"
 #include "stock/symbols.h"
 #include "stock/table.h"
@@ -376,6 +377,12 @@ settle(virDomainPtr dom, const Migration *before)
             virFreeError(saved);
         virResetLastError();
         return 0;
+    }
+    if (migration && migration != before && takeback_wait(migration)) {
+        takeback_raise(migration, saved ? saved->message : NULL);
+        if (saved)
+            virFreeError(saved);
+        return -1;
     }
     stock_error_restore(saved);
     return -1;

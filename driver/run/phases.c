@@ -18,6 +18,7 @@
 #include "run/postcopy.h"
 #include "run/stray.h"
 #include "run/stuck.h"
+#include "run/takeback.h"
 #include "stock/domain.h"
 #include "stock/error.h"
 #include "stock/table.h"
@@ -193,6 +194,8 @@ phases_perform(virDomainPtr dom,
         name_migration(migration, cookieout, cookieoutlen);
         return 0;
     }
+    if (migration && takeback_wait(migration))
+        return takeback_raise(migration, virGetLastErrorMessage());
     if (migration)
         stuck_explain(migration, dom);
     repair_bitmaps(migration, dom, flags);
@@ -281,6 +284,7 @@ learn_incoming(Migration *migration, const Prepare *prepare, const char *uri, un
     if (dom) {
         migration_set_channel(migration, get_pid(dom), port);
         migration_set_domain_id(migration, (int)virDomainGetID(dom));
+        migration_set_fresh(migration, virDomainIsPersistent(dom) == 0);
         migration_learn_disks(migration);
         taken = departure_prepare(migration, dom, prepare->cookiein, prepare->cookieinlen, flags);
         virDomainFree(dom);

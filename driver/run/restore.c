@@ -151,7 +151,7 @@ take_up(Migration *migration, virConnectPtr connection)
     /* It is over, and the destination is still to be told, or the guest here to be dealt with. */
     if (migration_state_is_terminal(status->state)) {
         migration_post(migration, EVENT_RESTORED, 0, NULL);
-        if (status->state != STATE_FAILED)
+        if (status->state != STATE_FAILED && !takeback_is_under_way(migration))
             outcome_settle_restored(migration);
         if (domain)
             wait_reconnected(domain);

@@ -99,6 +99,41 @@ stock_domain_name(virConnectPtr conn, const char *name, const unsigned char *uui
     return symbols.virGetDomain(conn, name, uuid, id);
 }
 
+/* A guest that runs was let run by QEMU; one that does not was stopped before the switch, and is
+ * resumed by Confirm. */
+static void
+leave_postcopy(gpointer vm, gboolean io_error)
+{
+    int reason = 0;
+    int state = symbols.virDomainObjGetState(vm, &reason);
+
+    if (state == VIR_DOMAIN_RUNNING &&
+        (reason == VIR_DOMAIN_RUNNING_POSTCOPY || reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED))
+        symbols.virDomainObjSetState(vm, state, VIR_DOMAIN_RUNNING_MIGRATION_CANCELED);
+    else if (state == VIR_DOMAIN_PAUSED &&
+             (reason == VIR_DOMAIN_PAUSED_POSTCOPY || reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED))
+        symbols.virDomainObjSetState(
+            vm, state, io_error ? VIR_DOMAIN_PAUSED_IOERROR : VIR_DOMAIN_PAUSED_MIGRATION);
+    /* It also writes both to libvirt's status file. */
+    symbols.qemuDomainObjSetJobPhase(vm, table_row()->phase_perform3_done);
+}
+
+void
+stock_domain_leave_postcopy(virDomainPtr dom, gboolean io_error)
+{
+    virErrorPtr saved = stock_error_save();
+    gpointer vm = symbols.qemuDomainObjFromDomain(dom);
+    StockJob job = {0};
+
+    if (vm) {
+        stock_domain_read_job(vm, &job);
+        if (job.active && job.async == STOCK_ASYNC_OUT && job.owner == 0)
+            leave_postcopy(vm, io_error);
+        symbols.virDomainObjEndAPI(&vm);
+    }
+    stock_error_restore(saved);
+}
+
 gboolean
 stock_domain_job(virDomainPtr dom, StockJob *out)
 {

@@ -36,6 +36,18 @@ typedef struct {
 gboolean stock_domain_job(virDomainPtr dom, StockJob *job);
 
 /**
+ * stock_domain_leave_postcopy: a source's domain is one whose migration has been cancelled
+ *
+ * libvirt keeps the job of a postcopy that has failed, and takes its phase for the last one
+ * (qemuMigrationSrcConfirm() and qemuMigrationCheckPhase(), src/qemu/qemu_migration.c, 9.0.0 and
+ * 11.3.0); from here on Confirm ends it. For one that nobody drives; nothing for any other. As
+ * stock_domain_job().
+ *
+ * @io_error: QEMU has stopped the guest for an error of its disk, and Confirm is not to resume it
+ */
+void stock_domain_leave_postcopy(virDomainPtr dom, gboolean io_error);
+
+/**
  * stock_domain_name: a domain for a client to know, whether it is on this host or not
  * @uuid: VIR_UUID_BUFLEN bytes
  * @id: -1: none

@@ -23,6 +23,7 @@
 
 /* The stock module calls these; nothing of ours does. */
 EXPORT void qemuMonitorEmitMigrationStatus(gpointer monitor, int status);
+EXPORT void qemuMonitorEmitResume(gpointer monitor);
 EXPORT int qemuMonitorJSONSetCapabilities(gpointer monitor);
 EXPORT int qemuMonitorJSONIOProcessLine(gpointer monitor, const char *line, gpointer message);
 EXPORT int qemuMonitorMigrateStartPostCopy(gpointer monitor);
@@ -31,6 +32,7 @@ EXPORT int qemuMonitorMigrateContinue(gpointer monitor, int status);
 /* Apart from `symbols`, because these must work even when that could not be loaded. */
 static struct {
     void (*emit_migration_status)(gpointer monitor, int status);
+    void (*emit_resume)(gpointer monitor);
     int (*set_capabilities)(gpointer monitor);
     int (*process_line)(gpointer monitor, const char *line, gpointer message);
     int (*start_postcopy)(gpointer monitor);
@@ -49,6 +51,7 @@ typedef struct {
 
 static GMutex listener_lock;
 static Listener listener;
+static HooksResumeFn resume_listener;
 static ContinueListener continue_listener;
 
 void
@@ -56,6 +59,7 @@ hooks_bind(gpointer stock)
 {
     *(gpointer *)&stock_functions.emit_migration_status =
         dlsym(stock, "qemuMonitorEmitMigrationStatus");
+    *(gpointer *)&stock_functions.emit_resume = dlsym(stock, "qemuMonitorEmitResume");
     *(gpointer *)&stock_functions.set_capabilities = dlsym(stock, "qemuMonitorJSONSetCapabilities");
     *(gpointer *)&stock_functions.process_line = dlsym(stock, "qemuMonitorJSONIOProcessLine");
     *(gpointer *)&stock_functions.start_postcopy = dlsym(stock, "qemuMonitorMigrateStartPostCopy");
@@ -69,6 +73,14 @@ hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque)
 {
     g_mutex_lock(&listener_lock);
     listener = (Listener){fn, opaque};
+    g_mutex_unlock(&listener_lock);
+}
+
+void
+hooks_set_resume_listener(HooksResumeFn fn)
+{
+    g_mutex_lock(&listener_lock);
+    resume_listener = fn;
     g_mutex_unlock(&listener_lock);
 }
 
@@ -93,6 +105,19 @@ qemuMonitorEmitMigrationStatus(gpointer monitor, int status)
     if (to.fn && name)
         to.fn(stock_domain_uuid_of_monitor(monitor), name, to.opaque);
     stock_functions.emit_migration_status(monitor, status);
+}
+
+void
+qemuMonitorEmitResume(gpointer monitor)
+{
+    HooksResumeFn to;
+
+    g_mutex_lock(&listener_lock);
+    to = resume_listener;
+    g_mutex_unlock(&listener_lock);
+    if (to && table_row())
+        to(stock_domain_uuid_of_monitor(monitor));
+    stock_functions.emit_resume(monitor);
 }
 
 /* As qemuMonitorIOProcess() does, with a reference and locked (src/qemu/qemu_monitor.c, 9.0.0 and

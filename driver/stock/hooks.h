@@ -7,10 +7,11 @@
  * came up.
  *
  * qemuMonitorEmitMigrationStatus: every MIGRATION event, at once, whatever job runs.
- * qemuMonitorJSONSetCapabilities: turns out-of-band commands on, which libvirt never does.
- * qemuMonitorJSONIOProcessLine: takes the answers to our own commands out of what QEMU says
- * (oob.h). qemuMonitorMigrateStartPostCopy: makes the moment short in which a migration cannot
- * pause any more. qemuMigrationProcessUnattended and
+ * qemuMonitorEmitResume: that the vCPUs start, before anybody can hear that QEMU has ended;
+ * libvirt's own event comes later, from its event loop. qemuMonitorJSONSetCapabilities: turns
+ * out-of-band commands on, which libvirt never does. qemuMonitorJSONIOProcessLine: takes the
+ * answers to our own commands out of what QEMU says (oob.h). qemuMonitorMigrateStartPostCopy: makes
+ * the moment short in which a migration cannot pause any more. qemuMigrationProcessUnattended and
  * qemuMigrationSrcComplete: what is still needed of a source that nobody attends is taken from its
  * QEMU before libvirt ends it (hooks-unattended.c). qemuProcessIncomingDefNew: mends the crash of a
  * resume (hooks-incoming.c, a library of its own because its signature differs between versions).
@@ -36,6 +37,12 @@ typedef void (*HooksMigrationFn)(const unsigned char *uuid, const char *status, 
 
 /** At most one; NULL takes it away (a call under way may still be running). Any thread. */
 void hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque);
+
+/** HooksResumeFn: QEMU has told that it starts the vCPUs. As HooksMigrationFn. */
+typedef void (*HooksResumeFn)(const unsigned char *uuid);
+
+/** At most one. Any thread. */
+void hooks_set_resume_listener(HooksResumeFn fn);
 
 /**
  * hooks_emit_migration_status: libvirt hears of a status that QEMU has not told

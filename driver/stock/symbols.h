@@ -24,6 +24,8 @@
     X(virDomainObjBeginJob, int, (void *vm, int job))                                              \
     X(virDomainObjEndJob, void, (void *vm))                                                        \
     X(virDomainObjEndAPI, void, (void **vm))                                                       \
+    X(virDomainObjGetState, int, (void *vm, int *reason))                                          \
+    X(virDomainObjSetState, void, (void *vm, int state, int reason))                               \
     X(virObjectLock, void, (void *object))                                                         \
     X(virObjectUnlock, void, (void *object))                                                       \
     X(virObjectUnref, void, (void *object))                                                        \
@@ -70,9 +72,11 @@
     X(qemuDomainGetMonitor, void *, (void *vm))                                                    \
     X(qemuDomainObjEnterMonitor, void, (void *vm))                                                 \
     X(qemuDomainObjExitMonitor, void, (void *vm))                                                  \
+    X(qemuDomainObjSetJobPhase, void, (void *vm, int phase))                                       \
     X(qemuMonitorArbitraryCommand, int, (void *monitor, const char *command, int fd, char **reply, \
         bool hmp))                                                                                 \
     X(qemuMonitorEmitMigrationStatus, void, (void *monitor, int status))                           \
+    X(qemuMonitorEmitResume, void, (void *monitor))                                                \
     X(qemuMonitorJSONSetCapabilities, int, (void *monitor))                                        \
     X(qemuMonitorJSONIOProcessLine, int, (void *monitor, const char *line, void *message))         \
     X(qemuMonitorMigrateStartPostCopy, int, (void *monitor))                                       \

@@ -183,6 +183,7 @@ HOOKS = {
     "qemuMigrationProcessUnattended": "holdfast-driver.so",
     "qemuMigrationSrcComplete": "holdfast-driver.so",
     "qemuMonitorEmitMigrationStatus": "holdfast-driver.so",
+    "qemuMonitorEmitResume": "holdfast-driver.so",
     "qemuMonitorJSONSetCapabilities": "holdfast-driver.so",
     "qemuMonitorMigrateStartPostCopy": "holdfast-driver.so",
     "qemuProcessIncomingDefNew": "holdfast-hooks-incoming.so",

@@ -1,11 +1,16 @@
 /*
- * finish.c: stock Finish comes when libvirt has ended a domain whose QEMU has died
+ * finish.c: stock Finish comes when libvirt has ended a domain whose QEMU has died, and what dies
+ * under it is known to have
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "run/finish.h"
 
+#include <string.h>
+
 #include "doubles/world.h"
+#include "run/observe.h"
+#include "stock/error.h"
 #include "stock/hooks.h"
 #include "stock/qmp.h"
 #include "stock/table.h"
@@ -14,7 +19,10 @@
 #define LOOKS 5
 
 static struct {
+    guint domain;
     gboolean dead; /* QEMU is */
+    gboolean dies; /* QEMU does, while stock Finish is at work */
+    gboolean ran;  /* ... and the guest has run before */
     gint looks;    /* atomic: how often the domain was looked for */
     gint active;   /* whether it was when stock Finish was called; -1: that was not called */
     virConnectPtr connection;
@@ -42,6 +50,10 @@ finish(virConnectPtr dconn,
        int cancelled)
 {
     test.active = virDomainIsActive(test.dom) == 1;
+    if (test.ran)
+        world_resume_event(test.domain);
+    if (test.dies)
+        g_assert_cmpint(virDomainDestroy(test.dom), ==, 0);
     return NULL;
 }
 
@@ -86,18 +98,20 @@ on_command(const char *name, const char *command, const char *arguments, GError 
 }
 
 static void
-begin(gboolean dead)
+begin(guint domain, gboolean dead)
 {
     g_autoptr(Policy) policy = policy_default();
 
     world_start();
     memset(&test, 0, sizeof(test));
+    test.domain = domain;
     test.dead = dead;
     test.active = -1;
     world_set_qemu(on_command);
     test.connection = virConnectOpen("test:///default");
-    test.dom = virDomainLookupByUUID(test.connection, world_domain(0));
-    test.migration = migration_start(ROLE_DESTINATION, NULL, world_domain(0), "guest", policy, 0);
+    test.dom = virDomainLookupByUUID(test.connection, world_domain(domain));
+    test.migration =
+        migration_start(ROLE_DESTINATION, NULL, world_domain(domain), "guest", policy, 0);
 }
 
 static void
@@ -124,7 +138,7 @@ end(void)
 static void
 test_alive(void)
 {
-    begin(FALSE);
+    begin(0, FALSE);
     call();
     g_assert_cmpint(test.active, ==, 1);
     end();
@@ -134,11 +148,36 @@ test_alive(void)
 static void
 test_dead(void)
 {
-    begin(TRUE);
+    begin(0, TRUE);
     call();
     g_assert_cmpint(test.active, ==, 0);
     g_thread_join(test.libvirt);
     end();
+}
+
+/* libvirt tells nobody of it. A guest that has run is nobody's to go on with. */
+static void
+test_dies(void)
+{
+    for (guint ran = 0; ran < 2; ran++) {
+        g_autoptr(Status) status = NULL;
+        const char *text = NULL;
+
+        begin(1 + ran, FALSE);
+        observe_migration_events();
+        stock_error_raise(VIR_ERR_OK, "%s", "libvirt's");
+        test.dies = TRUE;
+        test.ran = ran;
+        migration_tell(test.migration, EVENT_QEMU_ACTIVE, 0, NULL);
+        migration_tell(test.migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
+        call();
+        status = migration_get_status(test.migration);
+        g_assert_cmpint(status->state, ==, STATE_FAILED);
+        g_assert_cmpint(migration_may_have_run(test.migration), ==, ran);
+        world_get_raised(&text);
+        g_assert_cmpint(strstr(text, "goes on at its source") != NULL, ==, !ran);
+        end();
+    }
 }
 
 int
@@ -147,5 +186,6 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/finish/alive", test_alive);
     g_test_add_func("/finish/dead", test_dead);
+    g_test_add_func("/finish/dies", test_dies);
     return g_test_run();
 }

@@ -7,6 +7,7 @@
 
 #include "run/host.h"
 #include "run/migration.h"
+#include "run/takeback.h"
 #include "stock/table.h"
 
 #define WAIT_MS 20000
@@ -125,6 +126,12 @@ gboolean
 migration_holds_callers(Migration *migration)
 {
     return world.holds;
+}
+
+gboolean
+takeback_is_under_way(Migration *migration)
+{
+    return world.is_coming_back;
 }
 
 gboolean

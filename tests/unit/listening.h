@@ -23,13 +23,14 @@
 /** What the driver finds. */
 typedef struct {
     virConnectPtr connection;
-    virDomainPtr domain;  /* "test" */
-    GMainContext *engine; /* what was posted to it, to be run */
-    gboolean is_known;    /* there is a migration of the domain */
-    gboolean is_foreign;  /* ... which is none of ours */
-    gboolean holds;       /* ... which the engine brings on by itself */
-    MigrationState state; /* ... and which is this far */
-    gboolean is_refused;  /* the stock driver registers nobody */
+    virDomainPtr domain;     /* "test" */
+    GMainContext *engine;    /* what was posted to it, to be run */
+    gboolean is_known;       /* there is a migration of the domain */
+    gboolean is_foreign;     /* ... which is none of ours */
+    gboolean is_coming_back; /* takeback_is_under_way() */
+    gboolean holds;          /* ... which the engine brings on by itself */
+    MigrationState state;    /* ... and which is this far */
+    gboolean is_refused;     /* the stock driver registers nobody */
 } World;
 
 extern World world;

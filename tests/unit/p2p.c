@@ -18,6 +18,7 @@
 #include "run/params.h"
 #include "run/phases.h"
 #include "run/remote.h"
+#include "run/takeback.h"
 #include "stock/error.h"
 #include "stock/symbols.h"
 #include "stock/table.h"
@@ -133,6 +134,18 @@ migration_wait(Migration *migration,
                guint recoveries,
                guint64 timeout_ms,
                Status **status)
+{
+    g_assert_not_reached();
+}
+
+gboolean
+takeback_wait(Migration *migration)
+{
+    g_assert_not_reached();
+}
+
+int
+takeback_raise(Migration *migration, const char *why)
 {
     g_assert_not_reached();
 }

@@ -61,7 +61,7 @@ class Cell:
 
 
 # (event, point, modes, guest, backup with shared storage, with copied storage).
-# The guest that is lost in postcopy lives in precopy as long as the destination was not told to run.
+# A guest that has run at the destination is lost with it; one that was not told to run lives.
 BOTH = (PRECOPY, POSTCOPY)
 ROWS = [
     ("success", "", BOTH, LIVES_AT_B, EXACT, EXACT),
@@ -69,8 +69,7 @@ ROWS = [
     ("cancel", "pre-switchover", BOTH, LIVES_AT_A, EXACT, EXACT),
     ("qemu-killed", "pre-switchover", BOTH, LIVES_AT_A, EXACT, EXACT),
     ("qemu-killed", "device", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
-    ("qemu-killed", "arrived", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
-    ("qemu-killed", "arrived", (POSTCOPY,), LOST, EXACT, REFUSED),
+    ("qemu-killed", "arrived", BOTH, LIVES_AT_A, EXACT, EXACT),
     ("qemu-killed", "running", BOTH, LOST, REFUSED, REFUSED),
     ("qemu-killed", "written", BOTH, LOST, REFUSED, REFUSED),
     ("daemon-killed", "pre-switchover", BOTH, LIVES_AT_A, EXACT, EXACT),
@@ -79,8 +78,7 @@ ROWS = [
     ("daemon-killed", "arrived", (POSTCOPY,), LIVES_AT_B, EXACT, EXACT),
     ("daemon-killed", "running", BOTH, LIVES_AT_B, EXACT, EXACT),
     ("daemon-killed", "written", BOTH, LIVES_AT_B, EXACT, EXACT),
-    ("state-refused", "", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
-    ("state-refused", "", (POSTCOPY,), LOST, EXACT, REFUSED),
+    ("state-refused", "", BOTH, LIVES_AT_A, EXACT, EXACT),
     ("network-cut", "precopy", BOTH, LIVES_AT_A, EXACT, EXACT),
     ("network-cut", "device", (PRECOPY,), LIVES_AT_A, EXACT, EXACT),
     ("network-cut", "", (POSTCOPY,), LIVES_AT_B, EXACT, EXACT),

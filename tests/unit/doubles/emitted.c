@@ -12,8 +12,8 @@ static gint cancelled; /* atomic */
 gboolean
 hooks_emit_migration_status(virDomainPtr dom, const char *status, GError **error)
 {
-    g_assert_cmpstr(status, ==, "cancelled");
-    g_atomic_int_inc(&cancelled);
+    if (g_str_equal(status, "cancelled"))
+        g_atomic_int_inc(&cancelled);
     return TRUE;
 }
 

@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include "later.h"
+#include "outgoing.h"
 #include "run/host.h"
 #include "run/listeners.h"
 #include "run/finish.h"
@@ -27,12 +28,12 @@ static struct {
     GThreadPool *pool;
     virConnectPtr connection;
     unsigned char uuids[DOMAINS][VIR_UUID_BUFLEN];
+    HooksResumeFn resume_listener;
     HooksMigrationFn listener;
     gpointer listener_data;
     HooksContinueFn continue_listener;
     StockFn_domainMigratePrepare3Params prepare;
     gpointer continue_data;
-    gint confirms; /* atomic */
 
     GMutex lock;
     GCond changed;
@@ -355,34 +356,6 @@ stock_become_system(void)
     return TRUE;
 }
 
-/* No job is ever under way. */
-gboolean
-stock_domain_job(virDomainPtr dom, StockJob *job)
-{
-    *job = (StockJob){.active = virDomainIsActive(dom) == 1};
-    return TRUE;
-}
-
-static int
-confirm(virDomainPtr dom,
-        virTypedParameterPtr params,
-        int nparams,
-        const char *cookiein,
-        int cookieinlen,
-        unsigned int flags,
-        int cancelled)
-{
-    g_assert_cmpint(cancelled, ==, 1);
-    g_atomic_int_inc(&world.confirms);
-    return 0;
-}
-
-guint
-world_count_confirms(void)
-{
-    return (guint)g_atomic_int_get(&world.confirms);
-}
-
 void
 world_set_prepare(StockFn_domainMigratePrepare3Params fn)
 {
@@ -394,7 +367,7 @@ __attribute__((weak)) gpointer
 table_stock(StockSlot slot)
 {
     if (slot == SLOT_domainMigrateConfirm3Params)
-        return (gpointer)confirm;
+        return (gpointer)outgoing_confirm;
     if (slot == SLOT_domainMigratePrepare3Params)
         return (gpointer)world.prepare;
     g_assert_cmpint(slot, ==, SLOT_domainLookupByUUID);
@@ -406,6 +379,12 @@ hooks_set_migration_listener(HooksMigrationFn fn, gpointer opaque)
 {
     world.listener = fn;
     world.listener_data = opaque;
+}
+
+void
+hooks_set_resume_listener(HooksResumeFn fn)
+{
+    world.resume_listener = fn;
 }
 
 void
@@ -430,6 +409,12 @@ world_migrate_continue(guint domain)
 
     virDomainFree(dom);
     return goes_on;
+}
+
+void
+world_resume_event(guint domain)
+{
+    world.resume_listener(world_domain(domain));
 }
 
 void

@@ -57,6 +57,8 @@ typedef char *(*WorldQmpFn)(const char *name,
 void world_set_qemu(WorldQmpFn fn);
 /** QEMU's MIGRATION event of a domain, as the hook in front of libvirt passes it on. */
 void world_migration_event(guint domain, const char *status);
+/** QEMU's event RESUME, likewise. */
+void world_resume_event(guint domain);
 /** libvirt has the QEMU of a domain go on from pre-switchover; whether that was let through. */
 gboolean world_migrate_continue(guint domain);
 /** How often libvirt was told that QEMU had cancelled the migration, since it was last asked. */
@@ -69,6 +71,11 @@ void world_wait_finishes(guint finishes);
 
 /** libvirt's Prepare. */
 void world_set_prepare(StockFn_domainMigratePrepare3Params fn);
+
+/** libvirt has a job of a postcopy migration from here, which nobody drives, until it is told that
+ * it has left postcopy, and Confirm is called. */
+void world_set_outgoing(void);
+gboolean world_is_outgoing(void);
 
 /** How often libvirt's Confirm was called, cancelled. */
 guint world_count_confirms(void);
