@@ -272,7 +272,7 @@ stop_job(World *world, const ClockArgs *args)
     qemu_stop(world, ROLE_SOURCE);
 }
 
-/* stuck_take_back(), which waits until QEMU is where it can be done */
+/* takeback_job(), which tries again while QEMU is not where it can be done */
 static void
 take_back_job(World *world, const ClockArgs *args)
 {

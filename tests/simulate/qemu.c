@@ -104,7 +104,7 @@ qemu_stop(World *world, MigrationRole host)
         set_runs(world, host, FALSE);
 }
 
-/* vm_start() by the stub for a debugger, see driver/run/stuck.h */
+/* migration_iteration_finish(), when a stand-in has brought it to its end: driver/run/standin.h */
 gboolean
 qemu_take_back(World *world)
 {
