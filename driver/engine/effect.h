@@ -45,7 +45,8 @@ typedef enum {
     /* Source: let the guest go on here, which did not and never will run on the destination. QEMU
      * has paused the migration, or has failed. Ends in EVENT_TAKEN_BACK. */
     EFFECT_TAKE_BACK,
-    /* Source: see whether libvirt has let go of a migration that nobody confirmed. */
+    /* Source: see whether libvirt has let go of a migration that nobody confirmed. Destination,
+     * which has failed: whether QEMU has ended, of which libvirt may have told nobody. */
     EFFECT_LOOK,
     /* Source: QMP migrate with resume to port `number` of the path that answered. Ends in QEMU's
      * events or EVENT_RESUME_FAILED. */

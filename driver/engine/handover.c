@@ -193,12 +193,14 @@ handover_runs_after_all(Session *session, const Event *event)
 void
 handover_reply_ended(Session *session, const Event *event)
 {
-    if (session_never_runs(session))
+    if (session_never_runs(session)) {
         session_emit(session, EFFECT_REPLY_RETURNED, 0, NULL);
-    else if (session_may_have_run(session))
+    } else if (session_may_have_run(session)) {
         session_emit(session, EFFECT_REPLY_OVER, 0, "the migration has failed on the destination");
-    else
+    } else {
+        session_emit(session, EFFECT_LOOK, 0, NULL);
         session_emit(session, EFFECT_REPLY_REFUSED, 0, "it is not known yet");
+    }
 }
 
 /* QEMU may not have noticed: it is to pause first. */

@@ -454,10 +454,11 @@ execute_end(Migration *migration)
 static void
 run_job(Migration *migration, EffectType type)
 {
-    GFunc fn = type == EFFECT_START_POSTCOPY ? postcopy_start_job
-               : type == EFFECT_ABORT        ? outcome_abort_job
-               : type == EFFECT_TAKE_BACK    ? takeback_job
-                                             : outcome_look_job;
+    GFunc fn = type == EFFECT_START_POSTCOPY         ? postcopy_start_job
+               : type == EFFECT_ABORT                ? outcome_abort_job
+               : type == EFFECT_TAKE_BACK            ? takeback_job
+               : migration->role == ROLE_DESTINATION ? finish_look_job
+                                                     : outcome_look_job;
 
     host_run(fn, migration_ref(migration));
 }

@@ -246,7 +246,8 @@ run_finish(Migration *migration, virConnectPtr dconn, Finish *finish, gboolean *
         return dom;
     }
     state = outcome_fetch_state(migration);
-    if (migration_state_is_postcopy(state)) {
+    /* QEMU may have told that it has failed before it ended. */
+    if (migration_state_is_postcopy(state) || state == STATE_FAILED) {
         hear_end(migration, dconn);
         state = outcome_fetch_state(migration);
     }
@@ -429,6 +430,18 @@ finish_kept(Migration *migration)
         start_kept(migration, connection, dom);
         virDomainFree(dom);
     }
+    if (connection)
+        virConnectClose(connection);
+}
+
+void
+finish_look_job(gpointer opaque, gpointer unused)
+{
+    g_autoptr(Migration) migration = opaque;
+    virConnectPtr connection = host_connect();
+
+    if (connection && has_ended(migration, connection))
+        migration_post(migration, EVENT_QEMU_GONE, 0, NULL);
     if (connection)
         virConnectClose(connection);
 }

@@ -23,6 +23,11 @@ virDomainPtr finish_call(virConnectPtr dconn,
 /** Finish in place of a client that has not called it. On a thread of its own: it lasts long. */
 void finish_ourselves(Migration *migration);
 
+/** For host_run(): takes over a reference to the Migration, whose QEMU has failed here: tells the
+ * engine when the domain has ended. libvirt drops one that ends while Finish is at work without a
+ * word. */
+void finish_look_job(gpointer migration, gpointer unused);
+
 /** Sees to it that no Finish starts the guest any more, unless one is at it already, and destroys
  * the domain here. Tells the engine when that is so. May block. */
 void finish_cancel(Migration *migration);

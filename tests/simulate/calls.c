@@ -558,6 +558,7 @@ calls_daemon_died(World *world, MigrationRole host)
     if (finish->stage != FINISH_NONE)
         finish->stage = FINISH_OVER;
     finish->attached = FALSE;
+    world->domain.dropped = FALSE;
     world->caller.connection_lost = TRUE;
     if (world->caller.stage == CALLER_FINISH)
         begin_confirm(world, FALSE);

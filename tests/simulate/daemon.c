@@ -226,7 +226,8 @@ daemon_hear_end(World *world, MigrationRole host)
     Daemon *daemon = &world->daemon[host];
     gboolean migrated = host == ROLE_SOURCE && !world->qemu[host].killed;
 
-    if (daemon->up && daemon->has_monitor && daemon->session)
+    if (daemon->up && daemon->has_monitor && daemon->session &&
+        (host == ROLE_SOURCE || !world->domain.dropped))
         daemon_post(world, host, migrated ? EVENT_CALL_COMPLETED : EVENT_QEMU_GONE, 0);
     calls_hear_qemu(world, host);
 }

@@ -246,8 +246,12 @@ watch(World *world, MigrationRole host)
 static void
 look_job(World *world, const ClockArgs *args)
 {
-    if (!is_stale(world, args) && world->daemon[args->host].has_monitor)
+    if (is_stale(world, args) || !world->daemon[args->host].has_monitor)
+        return;
+    if (args->host == ROLE_SOURCE)
         calls_look(world);
+    else if (!world->qemu[args->host].alive) /* finish_look_job() */
+        daemon_post(world, args->host, EVENT_QEMU_GONE, 0);
 }
 
 /* tell_ending() */

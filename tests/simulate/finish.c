@@ -34,6 +34,10 @@ failed_cb(World *world, const ClockArgs *args)
 
     if (!daemon->up || daemon->life != args->generation || world->finish.stage != FINISH_FAILED)
         return;
+    if (!world->qemu[ROLE_DESTINATION].alive && migration_state_is_postcopy(state)) {
+        daemon_step(world, ROLE_DESTINATION, EVENT_QEMU_GONE, 0); /* hear_end() */
+        state = daemon_get_state(world, ROLE_DESTINATION);
+    }
     if (migration_state_is_postcopy(state) ||
         (state == STATE_COMPLETED && !world->finish.cancelled)) {
         world_trace(world, "Finish: is held");
@@ -76,6 +80,7 @@ progress_stock(World *world)
 
     if (!qemu->alive || qemu->status == QEMU_FAILED) {
         finish->stage = FINISH_OVER;
+        world->domain.dropped = qemu->alive && dice_chance(&world->dice, 50);
         qemu->killed |= qemu->alive && !qemu_is_postcopy(world->qemu[ROLE_SOURCE].status);
         qemu_end(world, ROLE_DESTINATION, "libvirt stops it");
         end_stock(world, FALSE);

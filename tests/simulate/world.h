@@ -208,6 +208,7 @@ typedef struct {
     gboolean kept;       /* its status file says postcopy, for us: stock/statusfile.c */
     gboolean unattended; /* libvirt completes it when QEMU has, as no call does */
     gboolean line_drawn; /* its job is over: qemuMigrationDstComplete() */
+    gboolean dropped;    /* it ended while Finish was at work: this daemon's libvirt tells nobody */
 } Domain;
 
 /* --- faults.c --- */

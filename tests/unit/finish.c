@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "doubles/world.h"
+#include "run/migration-priv.h"
 #include "run/observe.h"
 #include "stock/error.h"
 #include "stock/hooks.h"
@@ -23,6 +24,7 @@ static struct {
     gboolean dead; /* QEMU is */
     gboolean dies; /* QEMU does, while stock Finish is at work */
     gboolean ran;  /* ... and the guest has run before */
+    gboolean told; /* ... and QEMU has told that it has failed */
     gint looks;    /* atomic: how often the domain was looked for */
     gint active;   /* whether it was when stock Finish was called; -1: that was not called */
     virConnectPtr connection;
@@ -52,6 +54,8 @@ finish(virConnectPtr dconn,
     test.active = virDomainIsActive(test.dom) == 1;
     if (test.ran)
         world_resume_event(test.domain);
+    if (test.told)
+        migration_tell(test.migration, EVENT_QEMU_FAILED, 0, NULL);
     if (test.dies)
         g_assert_cmpint(virDomainDestroy(test.dom), ==, 0);
     return NULL;
@@ -159,21 +163,25 @@ test_dead(void)
 static void
 test_dies(void)
 {
-    for (guint ran = 0; ran < 2; ran++) {
+    for (guint i = 0; i < 3; i++) {
         g_autoptr(Status) status = NULL;
         const char *text = NULL;
+        guint ran = i % 2;
 
-        begin(1 + ran, FALSE);
+        begin(1 + i, FALSE);
         observe_migration_events();
         stock_error_raise(VIR_ERR_OK, "%s", "libvirt's");
         test.dies = TRUE;
         test.ran = ran;
+        test.told = i > 1;
         migration_tell(test.migration, EVENT_QEMU_ACTIVE, 0, NULL);
         migration_tell(test.migration, EVENT_QEMU_POSTCOPY_ACTIVE, 0, NULL);
         call();
         status = migration_get_status(test.migration);
         g_assert_cmpint(status->state, ==, STATE_FAILED);
         g_assert_cmpint(migration_may_have_run(test.migration), ==, ran);
+        world_settle();
+        g_assert_cmpint(session_never_runs(test.migration->session), ==, !ran);
         world_get_raised(&text);
         g_assert_cmpint(strstr(text, "goes on at its source") != NULL, ==, !ran);
         end();

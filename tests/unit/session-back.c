@@ -15,9 +15,10 @@ assert_answers(Bench *b, EffectType expected)
 {
     for (guint i = 0; i < G_N_ELEMENTS(questions); i++) {
         send(b, questions[i]);
-        g_assert_cmpuint(b->effects->len, ==, 1);
-        g_assert_cmpstr(effect_type_to_string(g_array_index(b->effects, Effect, 0).type), ==,
-                        effect_type_to_string(expected));
+        g_assert_cmpstr(
+            effect_type_to_string(g_array_index(b->effects, Effect, b->effects->len - 1).type), ==,
+            effect_type_to_string(expected));
+        g_assert_cmpint(find_effect(b, EFFECT_LOOK) != NULL, ==, expected == EFFECT_REPLY_REFUSED);
     }
 }
 
