@@ -32,6 +32,7 @@ begin(void)
 {
     g_autoptr(GError) error = NULL;
 
+    g_atomic_int_set(&inhibited, FALSE);
     directory = g_dir_make_tmp("holdfast-XXXXXX", &error);
     g_assert_no_error(error);
     world_start();
@@ -95,9 +96,22 @@ test_destination(void)
     g_assert_true(stays());
     world_pass_time();
     g_assert_true(stays());
+    end(migration);
+}
 
+/* It is looked for when the time is over that nobody else prolongs. */
+static void
+test_day_later(void)
+{
+    Migration *migration;
+
+    begin();
+    migration = start(ROLE_DESTINATION);
+    migration_tell(migration, EVENT_QEMU_GONE, 0, "test");
+    g_assert_true(stays());
     migration->asked_until = g_get_monotonic_time();
     world_pass_time();
+    g_assert_false(stays());
     end(migration);
 }
 
@@ -123,6 +137,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/inhibit/source", test_source);
     g_test_add_func("/inhibit/destination", test_destination);
+    g_test_add_func("/inhibit/day-later", test_day_later);
     g_test_add_func("/inhibit/restored", test_restored);
     return g_test_run();
 }

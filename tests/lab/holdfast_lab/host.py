@@ -37,9 +37,10 @@ LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"  # libvirtd's, or virtproxyd's
 BUS_SOCKET = "/run/dbus/system_bus_socket"
 DAEMON = tuple(shlex.split(os.environ.get("HOLDFAST_LAB_DAEMON", "libvirtd --listen")))
 
+JOURNALS = "/run/libvirt/holdfast"
+
 # QMP traffic is logged at level info by qemu.qemu_monitor*; the object and event-loop traces
 # would drown it.
-JOURNALS = "/run/libvirt/holdfast"
 LOG_FILTERS = "3:util.object 3:util.event 3:rpc 3:util.json 3:util.file 3:util.command"
 
 DAEMON_CONF = """\
