@@ -43,7 +43,8 @@ typedef enum {
      * in EVENT_KEPT_STOPPED, or in nothing if that fails. */
     EFFECT_KEEP_STOPPED,
     /* Source: let the guest go on here, which did not and never will run on the destination. QEMU
-     * has paused the migration, or has failed. Ends in EVENT_TAKEN_BACK. */
+     * has paused the migration, or has failed. Ends in EVENT_TAKEN_BACK, or in nothing if that
+     * fails. */
     EFFECT_TAKE_BACK,
     /* Source: see whether libvirt has let go of a migration that nobody confirmed. Destination,
      * which has failed: whether QEMU has ended, of which libvirt may have told nobody. */

@@ -68,8 +68,8 @@ typedef enum {
     EVENT_ARMED_ELSEWHERE,
     EVENT_RESUME_FAILED, /* text: the error */
     EVENT_SWITCH_FAILED, /* postcopy could not be started */
-    EVENT_TAKEN_BACK,    /* source: the guest goes on, or a person knows why it does not */
-    EVENT_KEPT_STOPPED,  /* source: the guest does not run; number: 1 if it did until now */
+    EVENT_TAKEN_BACK,   /* source: the guest is as its migration found it, or its domain has gone */
+    EVENT_KEPT_STOPPED, /* source: the guest does not run; number: 1 if it did until now */
 
     EVENT_RESTORED, /* the daemon was restarted, and what QEMU says has been told */
 

@@ -238,12 +238,18 @@ handover_take_back_again(Session *session, const Event *event)
         session_emit(session, EFFECT_TAKE_BACK, 0, NULL);
 }
 
+static void
+settle(Session *session)
+{
+    session->changed |= session->unsettled;
+    session->unsettled = FALSE;
+}
+
 /* libvirt, which settles what it knows of, does not know of this. */
 void
 handover_taken_back(Session *session, const Event *event)
 {
-    session->changed |= session->unsettled;
-    session->unsettled = FALSE;
+    settle(session);
 }
 
 /* --- the end --- */
@@ -258,10 +264,8 @@ session_needs_journal(const Session *session)
 void
 handover_settled(Session *session, const Event *event)
 {
-    if (session->taken_back)
-        return;
-    session->changed |= session->unsettled;
-    session->unsettled = FALSE;
+    if (!session->taken_back)
+        settle(session);
 }
 
 gboolean
